@@ -1,1 +1,22 @@
 //! The protocols of Sockeye, pure: Engine.IO, Socket.IO, WebSocket framing and the bus envelopes.
+//!
+//! Nothing in here reads a clock, a socket or the environment: bytes and times come in, values come out. That is
+//! what makes every rule of the protocols testable on virtual time and open to fuzzing.
+//!
+//! # Map of this crate
+//!
+//! * [`time`]: milliseconds since an origin that the caller chose
+//! * [`error`]: what can be wrong with bytes from outside, one small enum for all decoders
+//! * [`limits`]: how much of everything one client may send
+//! * [`eio`]: Engine.IO 4: packets, polling payloads, requests, the session
+//! * [`ws`]: the server's side of WebSocket framing
+
+pub mod eio;
+pub mod error;
+pub mod limits;
+pub mod time;
+pub mod ws;
+
+pub use error::{DecodeError, Layer};
+pub use limits::Limits;
+pub use time::Time;

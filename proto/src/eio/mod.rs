@@ -1,0 +1,1 @@
+//! Engine.IO 4: packets, polling payloads, requests, and the state of one session.
