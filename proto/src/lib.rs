@@ -8,12 +8,20 @@
 //! * [`time`]: milliseconds since an origin that the caller chose
 //! * [`error`]: what can be wrong with bytes from outside, one small enum for all decoders
 //! * [`limits`]: how much of everything one client may send
+//! * [`id`]: of nodes, sockets, sessions and requests
+//! * [`name`]: of namespaces and rooms
 //! * [`eio`]: Engine.IO 4: packets, polling payloads, requests, the session
 //! * [`ws`]: the server's side of WebSocket framing
+//! * [`sio`]: Socket.IO 5: packets, arguments, attachments, namespaces
+//! * [`bus`]: messages between nodes and from emitters
 
+pub mod bus;
 pub mod eio;
 pub mod error;
+pub mod id;
 pub mod limits;
+pub mod name;
+pub mod sio;
 pub mod time;
 pub mod ws;
 

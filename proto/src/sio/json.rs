@@ -1,0 +1,439 @@
+//! A validator and scanner of JSON texts (RFC 8259), for everything that clients and other nodes send.
+//!
+//! It says whether a text is JSON and where its parts are, in one pass, without allocating and without recursion.
+//! Values are never converted here: arguments stay text until somebody asks for them. As `JSON.parse` does, it lets
+//! escaped lone surrogates (`"\ud800"`) and numbers of any size pass.
+
+use std::ops::Range;
+
+use crate::DecodeError;
+
+/// How deep arrays and objects may nest at most, whatever the configured limit says: the kinds of the open ones are
+/// kept in one integer, and serde_json's own limit is the same.
+pub const DEEPEST: usize = 127;
+
+/// Checks that `text` is exactly one JSON value, with whitespace around it at most.
+///
+/// # Errors
+/// [`DecodeError::BadJson`], or [`DecodeError::TooDeep`] when more than `max_depth` arrays and objects nest.
+pub fn validate(text: &str, max_depth: usize) -> Result<(), DecodeError> {
+    let bytes = text.as_bytes();
+    let end = value(bytes, skip_space(bytes, 0), max_depth)?;
+    expect_end(bytes, end)
+}
+
+/// Checks that `text` is exactly one JSON array and returns it without the whitespace around it.
+///
+/// # Errors
+/// [`DecodeError::BadPayload`] for other values, and as [`validate`].
+pub fn validate_array(text: &str, max_depth: usize) -> Result<Range<usize>, DecodeError> {
+    let bytes = text.as_bytes();
+    let start = skip_space(bytes, 0);
+    let end = value(bytes, start, max_depth)?;
+    expect_end(bytes, end)?;
+    if bytes.get(start) == Some(&b'[') { Ok(start..end) } else { Err(DecodeError::BadPayload) }
+}
+
+/// The first position from `at` that is not whitespace.
+pub(crate) fn skip_space(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(b' ' | b'\n' | b'\r' | b'\t') = bytes.get(at) {
+        at += 1;
+    }
+    at
+}
+
+pub(crate) fn expect_end(bytes: &[u8], at: usize) -> Result<(), DecodeError> {
+    if skip_space(bytes, at) == bytes.len() { Ok(()) } else { Err(DecodeError::BadJson) }
+}
+
+/// Checks the value that begins at `at` (no whitespace in front of it) and returns where it ends.
+pub(crate) fn value(bytes: &[u8], at: usize, max_depth: usize) -> Result<usize, DecodeError> {
+    scan(bytes, at, Open::NONE, max_depth, &mut ())
+}
+
+/// As [`value`], and tells `watch` what is seen on the way.
+pub(crate) fn watched(
+    bytes: &[u8],
+    at: usize,
+    max_depth: usize,
+    watch: &mut impl Watch,
+) -> Result<usize, DecodeError> {
+    scan(bytes, at, Open::NONE, max_depth, watch)
+}
+
+/// Checks what follows the comma behind an array's first element, up to the array's end, and returns where that is.
+#[allow(dead_code)]
+pub(crate) fn rest_of_array(
+    bytes: &[u8],
+    after_comma: usize,
+    max_depth: usize,
+) -> Result<usize, DecodeError> {
+    scan(bytes, skip_space(bytes, after_comma), Open::NONE.push(false, max_depth)?, max_depth, &mut ())
+}
+
+/// Hears what a scan passes, in the order of the text.
+pub(crate) trait Watch {
+    /// An object's key, as its raw text within the quotes.
+    fn key(&mut self, _raw: &[u8]) {}
+    /// A string, number or word, as its raw text.
+    fn scalar(&mut self, _raw: &[u8]) {}
+    /// An array or object begins at `at`.
+    fn open(&mut self, _object: bool, _at: usize) {}
+    /// The innermost array or object ends in front of `end`.
+    ///
+    /// # Errors
+    /// What it returns ends the scan.
+    fn close(&mut self, _object: bool, _end: usize) -> Result<(), DecodeError> {
+        Ok(())
+    }
+}
+
+impl Watch for () {}
+
+/// The arrays and objects that are open around a position, innermost in the lowest bit (1 is an object).
+#[derive(Copy, Clone)]
+struct Open {
+    kinds: u128,
+    depth: usize,
+}
+
+impl Open {
+    const NONE: Self = Self { kinds: 0, depth: 0 };
+
+    fn push(self, object: bool, max_depth: usize) -> Result<Self, DecodeError> {
+        if self.depth >= max_depth.min(DEEPEST) {
+            return Err(DecodeError::TooDeep);
+        }
+        Ok(Self { kinds: self.kinds << 1 | u128::from(object), depth: self.depth + 1 })
+    }
+
+    fn pop(self) -> Self {
+        Self { kinds: self.kinds >> 1, depth: self.depth - 1 }
+    }
+
+    fn in_object(self) -> bool {
+        self.kinds & 1 == 1
+    }
+}
+
+fn scan<W: Watch>(
+    bytes: &[u8],
+    mut at: usize,
+    mut open: Open,
+    max_depth: usize,
+    watch: &mut W,
+) -> Result<usize, DecodeError> {
+    loop {
+        // Here a value begins.
+        let scalar_end = match bytes.get(at) {
+            Some(b'"') => string(bytes, at + 1)?,
+            Some(b'-' | b'0'..=b'9') => number(bytes, at)?,
+            Some(b't') => word(bytes, at, b"true")?,
+            Some(b'f') => word(bytes, at, b"false")?,
+            Some(b'n') => word(bytes, at, b"null")?,
+            Some(bracket @ (b'{' | b'[')) => {
+                let object = *bracket == b'{';
+                open = open.push(object, max_depth)?;
+                watch.open(object, at);
+                at = skip_space(bytes, at + 1);
+                match (bytes.get(at), object) {
+                    // The loop below closes it.
+                    (Some(b'}'), true) | (Some(b']'), false) => 0,
+                    (_, true) => {
+                        at = key(bytes, at, watch)?;
+                        continue;
+                    }
+                    (_, false) => continue,
+                }
+            }
+            _ => return Err(DecodeError::BadJson),
+        };
+        if scalar_end != 0 {
+            watch.scalar(&bytes[at..scalar_end]);
+            at = scalar_end;
+        }
+        // Here a value has ended.
+        loop {
+            if open.depth == 0 {
+                return Ok(at);
+            }
+            at = skip_space(bytes, at);
+            match (bytes.get(at), open.in_object()) {
+                (Some(b','), false) => at = skip_space(bytes, at + 1),
+                (Some(b','), true) => at = key(bytes, skip_space(bytes, at + 1), watch)?,
+                (Some(b']'), false) | (Some(b'}'), true) => {
+                    at += 1;
+                    watch.close(open.in_object(), at)?;
+                    open = open.pop();
+                    continue;
+                }
+                _ => return Err(DecodeError::BadJson),
+            }
+            break;
+        }
+    }
+}
+
+/// Checks a key and the colon behind it; returns where its value begins.
+fn key<W: Watch>(bytes: &[u8], at: usize, watch: &mut W) -> Result<usize, DecodeError> {
+    if bytes.get(at) != Some(&b'"') {
+        return Err(DecodeError::BadJson);
+    }
+    let end = string(bytes, at + 1)?;
+    watch.key(&bytes[at + 1..end - 1]);
+    let colon = skip_space(bytes, end);
+    if bytes.get(colon) != Some(&b':') {
+        return Err(DecodeError::BadJson);
+    }
+    Ok(skip_space(bytes, colon + 1))
+}
+
+fn word(bytes: &[u8], at: usize, word: &[u8]) -> Result<usize, DecodeError> {
+    let end = at + word.len();
+    if bytes.get(at..end) == Some(word) { Ok(end) } else { Err(DecodeError::BadJson) }
+}
+
+/// Checks the string whose opening quote is in front of `at`; returns the position behind its closing quote.
+pub(crate) fn string(bytes: &[u8], mut at: usize) -> Result<usize, DecodeError> {
+    loop {
+        at = plain_run(bytes, at);
+        match bytes.get(at) {
+            Some(b'"') => return Ok(at + 1),
+            Some(b'\\') => at = escape(bytes, at + 1)?,
+            _ => return Err(DecodeError::BadJson),
+        }
+    }
+}
+
+fn escape(bytes: &[u8], at: usize) -> Result<usize, DecodeError> {
+    match bytes.get(at) {
+        Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Ok(at + 1),
+        Some(b'u') => match bytes.get(at + 1..at + 5) {
+            Some(digits) if digits.iter().all(u8::is_ascii_hexdigit) => Ok(at + 5),
+            _ => Err(DecodeError::BadJson),
+        },
+        _ => Err(DecodeError::BadJson),
+    }
+}
+
+/// The first position from `at` that ends a run of plain string content: a quote, a backslash, a control character or
+/// the end of the text. Eight bytes at a time.
+pub(crate) fn plain_run(bytes: &[u8], mut at: usize) -> usize {
+    const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
+    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
+    let rest = bytes.get(at..).unwrap_or_default();
+    let (words, tail) = rest.as_chunks::<8>();
+    for word in words {
+        let word = u64::from_le_bytes(*word);
+        // Sets the high bit of each byte that is wanted; a borrow can only spoil bytes above the first one set.
+        let quote = word ^ (ONES * b'"' as u64);
+        let backslash = word ^ (ONES * b'\\' as u64);
+        let found = (quote.wrapping_sub(ONES) & !quote
+            | backslash.wrapping_sub(ONES) & !backslash
+            | word.wrapping_sub(ONES * 0x20) & !word)
+            & HIGH;
+        if found != 0 {
+            return at + found.trailing_zeros() as usize / 8;
+        }
+        at += 8;
+    }
+    at + tail.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20)).unwrap_or(tail.len())
+}
+
+/// Checks the number that begins at `at` and returns where it ends.
+pub(crate) fn number(bytes: &[u8], mut at: usize) -> Result<usize, DecodeError> {
+    if bytes.get(at) == Some(&b'-') {
+        at += 1;
+    }
+    at = match bytes.get(at) {
+        Some(b'0') => at + 1,
+        _ => digits(bytes, at)?,
+    };
+    if bytes.get(at) == Some(&b'.') {
+        at = digits(bytes, at + 1)?;
+    }
+    if let Some(b'e' | b'E') = bytes.get(at) {
+        at += 1;
+        if let Some(b'+' | b'-') = bytes.get(at) {
+            at += 1;
+        }
+        at = digits(bytes, at)?;
+    }
+    Ok(at)
+}
+
+fn digits(bytes: &[u8], at: usize) -> Result<usize, DecodeError> {
+    let count = bytes.get(at..).unwrap_or_default().iter().take_while(|byte| byte.is_ascii_digit()).count();
+    if count == 0 { Err(DecodeError::BadJson) } else { Ok(at + count) }
+}
+
+// === Parts of valid texts ===
+
+/// The elements of an array, each as its text. The text must be valid; what is not valid ends the iteration.
+pub(crate) fn elements(array: &str) -> impl Iterator<Item = &str> {
+    parts(array, b'[', b']').map(|(_, element)| element)
+}
+
+/// The members of an object, keys as their raw text within the quotes. The text must be valid; what is not valid ends
+/// the iteration.
+#[allow(dead_code)]
+pub(crate) fn members(object: &str) -> impl Iterator<Item = (&str, &str)> {
+    parts(object, b'{', b'}')
+}
+
+fn parts(text: &str, opening: u8, closing: u8) -> impl Iterator<Item = (&str, &str)> {
+    let bytes = text.as_bytes();
+    let start = skip_space(bytes, 0);
+    let mut next = (bytes.get(start) == Some(&opening)).then(|| skip_space(bytes, start + 1));
+    if next.and_then(|at| bytes.get(at)) == Some(&closing) {
+        next = None;
+    }
+    std::iter::from_fn(move || {
+        let begin = next.take()?;
+        let (name, begin) = match opening {
+            b'{' => {
+                let value = key(bytes, begin, &mut ()).ok()?;
+                (text.get(begin + 1..string(bytes, begin + 1).ok()? - 1)?, value)
+            }
+            _ => ("", begin),
+        };
+        let end = value(bytes, begin, DEEPEST).ok()?;
+        let behind = skip_space(bytes, end);
+        next = (bytes.get(behind) == Some(&b',')).then(|| skip_space(bytes, behind + 1));
+        Some((name, text.get(begin..end)?))
+    })
+}
+
+/// The text of a string, given as what stands within its quotes. `None` when its escapes make no text (a lone
+/// surrogate).
+pub(crate) fn unescape(raw: &str) -> Option<std::borrow::Cow<'_, str>> {
+    if memchr::memchr(b'\\', raw.as_bytes()).is_none() {
+        return Some(raw.into());
+    }
+    let mut quoted = String::with_capacity(raw.len() + 2);
+    quoted.push('"');
+    quoted.push_str(raw);
+    quoted.push('"');
+    serde_json::from_str::<String>(&quoted).ok().map(Into::into)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn agrees_with_serde_json_on_well_known_cases() {
+        let cases = [
+            "",
+            " ",
+            "null",
+            "nul",
+            "nulll",
+            "true",
+            "false",
+            "tru",
+            "0",
+            "-0",
+            "-",
+            "01",
+            "1.",
+            ".5",
+            "1.5e+3",
+            "1e",
+            "1e+",
+            "1E-9",
+            "+1",
+            "--1",
+            "\"",
+            "\"a\"",
+            "\"a",
+            "\"\\\"",
+            "\"\\u12g4\"",
+            "\"\\u1234\"",
+            "\"\\x\"",
+            "\"\n\"",
+            "\"\u{7f}\"",
+            "\"é✓😀\"",
+            "[",
+            "]",
+            "[]",
+            "[ ]",
+            "[1,]",
+            "[,1]",
+            "[1 2]",
+            "[1,2]",
+            " [ 1 , 2 ] ",
+            "[1]]",
+            "{",
+            "{}",
+            "{ }",
+            "{\"a\"}",
+            "{\"a\":}",
+            "{\"a\":1,}",
+            "{a:1}",
+            "{\"a\" : 1 , \"b\" : [ { } ] }",
+            "{\"a\":1]",
+            "[1}",
+            "[[],{}]",
+            "{\"a\":{\"b\":[]}}",
+            "nullnull",
+            "1 1",
+            "\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaa\u{1}\"",
+            "\"12345678\\n12345678\\\\\"",
+            "\u{feff}1",
+            "NaN",
+            "Infinity",
+            "[1,\u{a0}2]",
+        ];
+        for case in cases {
+            let theirs = serde_json::from_str::<serde::de::IgnoredAny>(case).is_ok();
+            assert_eq!(validate(case, 64).is_ok(), theirs, "{case:?}");
+        }
+    }
+
+    #[test]
+    fn every_special_byte_is_found_at_every_place() {
+        for special in [b'"', b'\\', 0, 0x1f] {
+            for at in 0..40 {
+                let mut text = vec![b'\x20'; 41];
+                text[at] = special;
+                text[40] = b'"';
+                assert_eq!(plain_run(&text, 0), at);
+                assert_eq!(plain_run(&text, at + 1), 40, "{special} at {at}");
+            }
+        }
+        assert_eq!(plain_run("é✓😀\u{80}\u{7f} !#[]".as_bytes(), 0), "é✓😀\u{80}\u{7f} !#[]".len());
+        assert_eq!(plain_run(b"abc", 9), 9);
+    }
+
+    #[test]
+    fn depth_is_limited_exactly() {
+        let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        assert_eq!(validate(&nested(3), 3), Ok(()));
+        assert_eq!(validate(&nested(4), 3), Err(DecodeError::TooDeep));
+        assert_eq!(validate(&nested(DEEPEST), usize::MAX), Ok(()));
+        assert_eq!(validate(&nested(DEEPEST + 1), usize::MAX), Err(DecodeError::TooDeep));
+        assert_eq!(validate("1", 0), Ok(()));
+        assert_eq!(validate(&"[".repeat(1_000_000), 64), Err(DecodeError::TooDeep));
+        let deepest: serde_json::Result<serde_json::Value> = serde_json::from_str(&nested(DEEPEST));
+        assert!(deepest.is_ok(), "what passes here can be parsed");
+    }
+
+    #[test]
+    fn parts_are_found() {
+        let list: Vec<_> = elements(" [ 1 , \"a,]\" ,[2,3],{}]").collect();
+        assert_eq!(list, ["1", "\"a,]\"", "[2,3]", "{}"]);
+        assert_eq!(elements("[]").count() + elements("[ ]").count() + elements("7").count(), 0);
+        let object: Vec<_> = members("{\"a\":1, \"b\\n\" : {\"c\":2}}").collect();
+        assert_eq!(object, [("a", "1"), ("b\\n", "{\"c\":2}")]);
+        assert_eq!(members("{ }").count() + members("[1]").count(), 0);
+    }
+
+    #[test]
+    fn strings_lose_their_escapes() {
+        assert_eq!(unescape("plain").as_deref(), Some("plain"));
+        assert_eq!(unescape("a\\u00e9\\n\\\"").as_deref(), Some("aé\n\""));
+        assert_eq!(unescape("\\ud800"), None);
+        assert_eq!(validate("\"\\ud800\"", 1), Ok(()), "as JSON.parse does");
+    }
+}
