@@ -1,0 +1,120 @@
+// A stock socket.io-client that remembers what it received, so that a test asks for events in any order and never misses one.
+import assert from "node:assert/strict";
+import http from "node:http";
+import { io } from "socket.io-client";
+
+import { within } from "./wait.mjs";
+
+export const modes = ["polling", "websocket", "upgrade"];
+const transports = { polling: ["polling"], websocket: ["websocket"], upgrade: ["polling", "websocket"] };
+
+export class Client {
+  constructor(socket) {
+    this.socket = socket;
+    this.received = [];
+    this.waiting = [];
+    this.reason = new Promise((resolve) => socket.once("disconnect", resolve));
+    socket.onAny((event, ...args) => {
+      if (typeof args.at(-1) === "function") return;
+      const index = this.waiting.findIndex((waiter) => waiter.event === event);
+      if (index >= 0) this.waiting.splice(index, 1)[0].resolve(args);
+      else this.received.push([event, args]);
+    });
+  }
+
+  get sid() {
+    return this.socket.id;
+  }
+
+  /** The arguments of the next event of that name, oldest first. */
+  next(event) {
+    const index = this.received.findIndex(([name]) => name === event);
+    if (index >= 0) return Promise.resolve(this.received.splice(index, 1)[0][1]);
+    return within(`event ${event}`, new Promise((resolve) => this.waiting.push({ event, resolve })));
+  }
+
+  /** The arguments of all events of that name that have come and were not asked for yet. */
+  pending(event) {
+    return this.received.filter(([name]) => name === event).map(([, args]) => args);
+  }
+
+  emit(...args) {
+    this.socket.emit(...args);
+  }
+
+  /** Emits and resolves to the arguments of the ack. */
+  call(event, ...args) {
+    return within(`ack of ${event}`, new Promise((resolve) => this.socket.emit(event, ...args, (...answer) => resolve(answer))));
+  }
+
+  /** The one argument of the ack. */
+  async ask(event, ...args) {
+    const answer = await this.call(event, ...args);
+    assert.equal(answer.length, 1, `the ack of ${event} has one argument: ${JSON.stringify(answer)}`);
+    return answer[0];
+  }
+
+  /** Answers `event` with the arguments that `reply` returns, as a list; it may be asynchronous. */
+  answer(event, reply) {
+    this.socket.on(event, async (...args) => {
+      const ack = args.pop();
+      ack(...(await reply(...args)));
+    });
+  }
+
+  close() {
+    this.socket.disconnect();
+  }
+}
+
+/** Builds a socket without connecting it. */
+export function prepare(url, { mode = "upgrade", namespace = "/", headers, query, auth, address, ...more } = {}) {
+  const options = { transports: transports[mode], forceNew: true, reconnection: false, autoConnect: false, ...more };
+  if (headers) options.extraHeaders = headers;
+  if (query) options.query = query;
+  if (auth) options.auth = auth;
+  // Connections that come from that loopback address.
+  if (address) options.agent = new http.Agent({ localAddress: address, keepAlive: true });
+  return io(url + (namespace === "/" ? "" : namespace), options);
+}
+
+/** Connects; in mode "upgrade" it resolves when the connection is a WebSocket. */
+export async function open(url, options = {}) {
+  const socket = prepare(url, options);
+  const client = new Client(socket);
+  await within(
+    `connection to ${url}`,
+    new Promise((resolve, reject) => {
+      socket.once("connect", resolve);
+      socket.once("connect_error", reject);
+      socket.connect();
+    }),
+  ).catch((error) => {
+    socket.disconnect();
+    throw error;
+  });
+  if ((options.mode ?? "upgrade") === "upgrade") {
+    const engine = socket.io.engine;
+    if (engine.transport.name !== "websocket") {
+      await within("upgrade", new Promise((resolve) => engine.once("upgrade", resolve)));
+    }
+  }
+  return client;
+}
+
+/** Why a connection to a namespace was refused. */
+export async function refusal(url, options) {
+  const socket = prepare(url, options);
+  try {
+    return await within(
+      "refusal",
+      new Promise((resolve, reject) => {
+        socket.once("connect_error", resolve);
+        socket.once("connect", () => reject(new Error("it was accepted")));
+        socket.connect();
+      }),
+    );
+  } finally {
+    socket.disconnect();
+  }
+}
