@@ -20,6 +20,7 @@ fn binary(bytes: &[u8]) -> Binary {
 }
 
 #[test]
+#[expect(clippy::needless_borrows_for_generic_args, reason = "a reference means one argument")]
 fn everything_ordinary_becomes_arguments() {
     assert_eq!(written(()), "[]");
     assert_eq!(written("a\"é"), r#"["a\"é"]"#);

@@ -18,7 +18,7 @@ use super::{Binary, Value, binary};
 /// | a tuple of up to eight `Serialize` values | as many |
 /// | [`Args`] | those, unchanged |
 ///
-/// A [`Binary`] anywhere inside becomes an attachment.
+/// A [`Binary`] anywhere inside becomes an attachment. (JavaScript peers refuse packets with more than ten.)
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be sent as Socket.IO arguments",
     label = "not something that becomes arguments",

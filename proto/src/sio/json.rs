@@ -22,6 +22,12 @@ pub fn validate(text: &str, max_depth: usize) -> Result<(), DecodeError> {
     expect_end(bytes, end)
 }
 
+/// Checks that `text` is exactly one JSON value and returns it without the whitespace around it.
+pub(crate) fn validate_any(text: &str, max_depth: usize) -> Result<&str, DecodeError> {
+    validate(text, max_depth)?;
+    Ok(text.trim_matches([' ', '\n', '\r', '\t']))
+}
+
 /// Checks that `text` is exactly one JSON array and returns it without the whitespace around it.
 ///
 /// # Errors
@@ -62,7 +68,6 @@ pub(crate) fn watched(
 }
 
 /// Checks what follows the comma behind an array's first element, up to the array's end, and returns where that is.
-#[allow(dead_code)]
 pub(crate) fn rest_of_array(
     bytes: &[u8],
     after_comma: usize,

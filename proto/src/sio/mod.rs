@@ -1,23 +1,28 @@
 //! Socket.IO 5: packets, their arguments, attachments, and which namespaces a connection joined.
 //!
-//! * [`args`]: arguments as raw JSON text and attachments; [`read`] gives them to serde, [`into_args`] takes them from it
+//! * [`args`]: arguments as raw JSON text and attachments; `read` gives them to serde, [`into_args`] takes them from it
 //! * [`binary`]: how binary travels inside serde values
 //! * [`value`]: any argument
 //! * [`json`]: the validator and scanner of JSON texts
-//! * [`header`]: the part of a packet in front of its JSON
+//! * `header`: the part of a packet in front of its JSON
 //! * [`assembler`]: a packet's text and attachments become one thing
 //! * [`mux`]: which namespaces a connection joined
 
 pub mod args;
+pub mod assembler;
 pub mod binary;
+mod header;
 pub mod into_args;
 pub mod json;
+pub mod mux;
 mod read;
 pub mod value;
 
 pub use args::{Args, ArgsError};
+pub use assembler::{Assembler, Inbound};
 pub use binary::Binary;
 pub use into_args::{Data, IntoArgs};
+pub use mux::{Mux, MuxError};
 pub use value::Value;
 
 /// The kind of a Socket.IO packet, as on the wire.
@@ -85,3 +90,5 @@ impl PacketKind {
 
 #[cfg(test)]
 mod args_tests;
+#[cfg(test)]
+mod assembler_tests;

@@ -1,0 +1,193 @@
+//! Which namespaces a connection joined, and how long it may go without any.
+
+use smallvec::SmallVec;
+
+use crate::Time;
+use crate::name::NamespacePath;
+
+/// The namespaces of one connection. `T` is what stands for it in one of them.
+///
+/// A namespace is *begun* when the client asks for it, while the connect handler decides, and then *accepted* or
+/// *refused*; the client may leave at any time.
+#[derive(Debug)]
+pub struct Mux<T> {
+    /// Almost always one.
+    slots: SmallVec<[(NamespacePath, Slot<T>); 1]>,
+    /// Until a namespace was joined for the first time.
+    connect_deadline: Option<Time>,
+}
+
+#[derive(Debug)]
+enum Slot<T> {
+    Connecting,
+    Joined(T),
+}
+
+/// Why a namespace cannot be begun.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MuxError {
+    /// The connection is in it, or waits for it, already.
+    #[error("the connection asked for this namespace already")]
+    Already,
+    /// The connection has as many namespaces as it may have.
+    #[error("the connection has too many namespaces")]
+    TooMany,
+}
+
+impl<T> Mux<T> {
+    /// No namespaces yet. One must be joined before `connect_deadline`, see [`Mux::connect_deadline`].
+    #[must_use]
+    pub fn new(connect_deadline: Time) -> Self {
+        Self { slots: SmallVec::new(), connect_deadline: Some(connect_deadline) }
+    }
+
+    fn find(&self, path: &str) -> Option<usize> {
+        self.slots.iter().position(|(name, _)| name == path)
+    }
+
+    /// The client asked for a namespace.
+    ///
+    /// # Errors
+    /// [`MuxError`]: it did before, or it has `max_namespaces` already.
+    pub fn begin(&mut self, path: &str, max_namespaces: usize) -> Result<(), MuxError> {
+        if self.find(path).is_some() {
+            return Err(MuxError::Already);
+        }
+        if self.slots.len() >= max_namespaces {
+            return Err(MuxError::TooMany);
+        }
+        self.slots.push((path.into(), Slot::Connecting));
+        Ok(())
+    }
+
+    /// The client is let in. Returns `false`, and drops `t`, if it left meanwhile.
+    pub fn accept(&mut self, path: &str, t: T) -> bool {
+        match self.find(path).map(|at| &mut self.slots[at].1) {
+            Some(slot @ Slot::Connecting) => {
+                *slot = Slot::Joined(t);
+                self.connect_deadline = None;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The client is not let in. One that is in already stays.
+    pub fn refuse(&mut self, path: &str) {
+        if self.is_connecting(path) {
+            self.remove(path);
+        }
+    }
+
+    /// What stands for the connection in a namespace that it joined.
+    #[must_use]
+    pub fn get(&self, path: &str) -> Option<&T> {
+        match &self.slots[self.find(path)?].1 {
+            Slot::Joined(t) => Some(t),
+            Slot::Connecting => None,
+        }
+    }
+
+    /// Whether a namespace was begun and neither accepted nor refused.
+    #[must_use]
+    pub fn is_connecting(&self, path: &str) -> bool {
+        self.find(path).is_some_and(|at| matches!(self.slots[at].1, Slot::Connecting))
+    }
+
+    /// Leaves a namespace, or gives up waiting for it. Returns what stood for the connection if it was in.
+    pub fn leave(&mut self, path: &str) -> Option<T> {
+        self.remove(path)
+    }
+
+    fn remove(&mut self, path: &str) -> Option<T> {
+        match self.slots.remove(self.find(path)?).1 {
+            Slot::Joined(t) => Some(t),
+            Slot::Connecting => None,
+        }
+    }
+
+    /// Leaves everything, in the order in which the namespaces were asked for.
+    pub fn drain(&mut self) -> impl Iterator<Item = T> {
+        self.slots.drain(..).filter_map(|(_, slot)| match slot {
+            Slot::Joined(t) => Some(t),
+            Slot::Connecting => None,
+        })
+    }
+
+    /// The namespaces that were joined.
+    pub fn iter(&self) -> impl Iterator<Item = (&NamespacePath, &T)> {
+        self.slots.iter().filter_map(|(path, slot)| match slot {
+            Slot::Joined(t) => Some((path, t)),
+            Slot::Connecting => None,
+        })
+    }
+
+    /// How many namespaces were joined or are waited for.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// When the connection is to be closed for want of a namespace. `None` once it joined one, even if it left again:
+    /// JavaScript's server does not start this timer a second time either.
+    #[must_use]
+    pub fn connect_deadline(&self) -> Option<Time> {
+        self.connect_deadline
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_namespace_is_begun_accepted_and_left() {
+        let mut mux = Mux::new(Time(5));
+        assert_eq!(mux.begin("/", 2), Ok(()));
+        assert_eq!(mux.begin("/", 2), Err(MuxError::Already));
+        assert!(mux.is_connecting("/") && mux.get("/").is_none());
+        assert_eq!(mux.connect_deadline(), Some(Time(5)));
+        assert!(mux.accept("/", 'a'));
+        assert_eq!(mux.connect_deadline(), None);
+        assert!(!mux.accept("/", 'b'), "it is in already");
+        mux.refuse("/");
+        assert_eq!(mux.get("/"), Some(&'a'), "too late to refuse");
+        assert_eq!(mux.begin("/", 2), Err(MuxError::Already));
+        assert_eq!(mux.begin("/b", 2), Ok(()));
+        assert_eq!(mux.begin("/c", 2), Err(MuxError::TooMany));
+        mux.refuse("/b");
+        assert!(!mux.accept("/b", 'b'));
+        assert_eq!(mux.leave("/"), Some('a'));
+        assert_eq!((mux.leave("/"), mux.len(), mux.connect_deadline()), (None, 0, None));
+    }
+
+    #[test]
+    fn who_leaves_while_the_handler_decides_is_not_let_in() {
+        let mut mux = Mux::new(Time(5));
+        mux.begin("/", 9).unwrap();
+        assert_eq!(mux.leave("/"), None);
+        assert!(!mux.accept("/", 1));
+        assert!(mux.is_empty() && mux.connect_deadline().is_some());
+    }
+
+    #[test]
+    fn everything_is_left_in_order() {
+        let mut mux = Mux::new(Time(5));
+        for (path, t) in [("/", 1), ("/a", 2), ("/b", 3)] {
+            mux.begin(path, 9).unwrap();
+            assert!(path == "/a" || mux.accept(path, t));
+        }
+        assert_eq!(
+            mux.iter().map(|(path, t)| (path.as_str(), *t)).collect::<Vec<_>>(),
+            [("/", 1), ("/b", 3)]
+        );
+        assert_eq!(mux.drain().collect::<Vec<_>>(), [1, 3]);
+        assert!(mux.is_empty());
+    }
+}
