@@ -13,6 +13,7 @@
 //! * [`eio`]: Engine.IO 4: packets, polling payloads, requests, the session
 //! * [`ws`]: the server's side of WebSocket framing
 //! * [`sio`]: Socket.IO 5: packets, arguments, attachments, namespaces
+//! * [`prepared`]: packets to clients, encoded once for all recipients
 //! * [`bus`]: messages between nodes and from emitters
 
 pub mod bus;
@@ -21,6 +22,7 @@ pub mod error;
 pub mod id;
 pub mod limits;
 pub mod name;
+pub mod prepared;
 pub mod sio;
 pub mod time;
 pub mod ws;
