@@ -1,1 +1,46 @@
 //! The pub/sub buses of Sockeye: one seam for brokers, one supervisor for their links.
+//!
+//! # Map of this crate
+//!
+//! * [`bus`]: [`Bus`], the handle: publish, receipts, flush, close; what a process uses.
+//! * [`config`], [`observer`], [`receipt`], [`error`], [`message`]: what a bus can be told, what it tells, and the words
+//!   that both use.
+//! * [`driver`]: the seam for brokers ([`Driver`], [`Tx`], [`Rx`], [`Caps`]) and nothing else.
+//! * [`url`]: from a URL to a driver.
+//! * [`memory`]: the brokers.
+//! * `spool`: accepted and not yet published messages; bounds, sequence numbers, exact accounting. Pure.
+//! * `state`: what handles and supervisor share, under one lock.
+//! * `supervisor`: the only reconnect, resubscribe, hold, probe and close of all brokers.
+//!
+//! # What is guaranteed
+//!
+//! * [`Bus::publish`] never waits. Every message it was given ends as published or as dropped with a reason, and is
+//!   counted once ([`Observer`]).
+//! * Messages leave in the order of `publish`. A batch whose answer was lost with its link is sent again, first, with
+//!   its sequence numbers kept: on the wire a message may appear twice, never out of order.
+//! * After an outage nothing old leaves before [`Bus::release`] or a deadline, so that nobody who is still subscribing
+//!   again misses it.
+
+pub mod bus;
+pub mod config;
+pub mod driver;
+pub mod error;
+pub mod memory;
+pub mod message;
+pub mod observer;
+pub mod receipt;
+mod spool;
+mod state;
+mod supervisor;
+pub mod url;
+
+pub use crate::{
+    bus::{Bus, Events},
+    config::{BusConfig, OnOutage},
+    driver::{BoxFuture, Caps, Driver, Link, Rx, SendError, Tx},
+    error::{DropReason, Error, ErrorKind, FlushError, PublishError},
+    message::{Delivery, Inbound, Outbound, Topic},
+    observer::{Event, Observer},
+    receipt::Receipt,
+    url::driver,
+};

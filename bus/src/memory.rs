@@ -1,0 +1,234 @@
+//! The embedded bus: a hub per name that everything in the process shares.
+
+use crate::{
+    driver::{BoxFuture, Caps, Driver, Link, Rx, SendError, Tx},
+    error::{Error, ErrorKind},
+    message::{Delivery, Inbound, Outbound, Topic},
+};
+use bytes::Bytes;
+use parking_lot::Mutex;
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, LazyLock, Weak},
+};
+use tokio::sync::Notify;
+
+/// Bytes that may wait for one subscriber. A slower one loses its oldest messages and is told how many, as Redis cuts
+/// off a subscriber whose output buffer is full: nobody else may have to wait for it.
+const MAILBOX_BYTES: usize = 64 << 20;
+
+/// Hubs by name and channel.
+type Hubs = HashMap<(String, String), Weak<Hub>>;
+
+/// The hubs that somebody uses.
+static HUBS: LazyLock<Mutex<Hubs>> = LazyLock::new(Mutex::default);
+
+/// The driver of the embedded bus.
+#[derive(Debug)]
+pub struct Memory {
+    name: String,
+    hub: Arc<Hub>,
+}
+
+impl Memory {
+    /// The hub of this name and channel, shared by everything in the process that asks for the same two.
+    pub fn named(name: &str, channel: &str) -> Self {
+        let mut hubs = HUBS.lock();
+        hubs.retain(|_, hub| hub.strong_count() > 0);
+        let place = hubs.entry((name.to_owned(), channel.to_owned())).or_default();
+        let hub = place.upgrade().unwrap_or_default();
+        *place = Arc::downgrade(&hub);
+        Self { name: name.to_owned(), hub }
+    }
+}
+
+impl Driver for Memory {
+    fn caps(&self) -> Caps {
+        Caps {
+            direct: true,
+            cheap_topics: true,
+            replay: None,
+            ordered: true,
+            max_payload: None,
+            echoes_own: true,
+            counts_receivers: true,
+        }
+    }
+
+    fn connect<'a>(&'a self, subscribe: &'a [Topic]) -> BoxFuture<'a, Result<Link, Error>> {
+        let seat = (!subscribe.is_empty()).then(|| Arc::new(Seat::new(&self.hub, subscribe)));
+        let rx = seat.clone().map(|seat| Box::new(Reader { seat }) as Box<dyn Rx>);
+        let tx = Box::new(Writer { hub: Arc::clone(&self.hub), seat });
+        Box::pin(std::future::ready(Ok(Link { tx, rx })))
+    }
+
+    fn describe(&self) -> String {
+        format!("memory://{}", self.name)
+    }
+}
+
+/// Who hears what.
+#[derive(Debug, Default)]
+struct Hub {
+    /// Taken before a mailbox's lock, never after.
+    routes: Mutex<HashMap<Topic, Vec<Arc<Mailbox>>>>,
+}
+
+impl Hub {
+    fn add(&self, topic: &Topic, mailbox: &Arc<Mailbox>) {
+        let mut routes = self.routes.lock();
+        let heard = routes.entry(topic.clone()).or_default();
+        if !heard.iter().any(|m| Arc::ptr_eq(m, mailbox)) {
+            heard.push(Arc::clone(mailbox));
+        }
+    }
+
+    fn remove(&self, topic: &Topic, mailbox: &Arc<Mailbox>) {
+        let mut routes = self.routes.lock();
+        if let Some(heard) = routes.get_mut(topic) {
+            heard.retain(|m| !Arc::ptr_eq(m, mailbox));
+            if heard.is_empty() {
+                routes.remove(topic);
+            }
+        }
+    }
+
+    fn publish(&self, batch: &[Outbound]) -> Vec<Result<Delivery, Error>> {
+        let routes = self.routes.lock();
+        let deliver = |out: &Outbound| {
+            let heard = routes.get(&out.topic).map_or(&[][..], Vec::as_slice);
+            if !heard.is_empty() {
+                let message =
+                    Inbound { topic: out.topic.clone(), payload: Bytes::copy_from_slice(&out.payload) };
+                heard.iter().for_each(|mailbox| mailbox.push(message.clone()));
+            }
+            Ok(Delivery { receivers: Some(heard.len() as u64) })
+        };
+        batch.iter().map(deliver).collect()
+    }
+}
+
+/// What waits for one subscriber.
+#[derive(Debug, Default)]
+struct Mailbox {
+    queue: Mutex<Queue>,
+    filled: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    messages: VecDeque<Inbound>,
+    bytes: usize,
+    missed: u64,
+}
+
+fn weight(message: &Inbound) -> usize {
+    message.payload.len() + size_of::<Inbound>()
+}
+
+impl Mailbox {
+    fn push(&self, message: Inbound) {
+        let mut queue = self.queue.lock();
+        let was_empty = queue.messages.is_empty();
+        queue.bytes += weight(&message);
+        queue.messages.push_back(message);
+        while queue.bytes > MAILBOX_BYTES {
+            let Some(oldest) = queue.messages.pop_front() else { break };
+            queue.bytes -= weight(&oldest);
+            queue.missed += 1;
+        }
+        drop(queue);
+        if was_empty {
+            self.filled.notify_one();
+        }
+    }
+
+    fn pop(&self) -> Option<Result<Inbound, Error>> {
+        let mut queue = self.queue.lock();
+        match std::mem::take(&mut queue.missed) {
+            0 => {
+                let message = queue.messages.pop_front()?;
+                queue.bytes -= weight(&message);
+                Some(Ok(message))
+            }
+            missed => Some(Err(Error::new(
+                ErrorKind::Lagged(missed),
+                format!("the reader was too slow: {missed} messages were lost"),
+            ))),
+        }
+    }
+}
+
+/// A subscriber's place in the hub; leaves it when dropped.
+#[derive(Debug)]
+struct Seat {
+    hub: Arc<Hub>,
+    mailbox: Arc<Mailbox>,
+    topics: Mutex<Vec<Topic>>,
+}
+
+impl Seat {
+    fn new(hub: &Arc<Hub>, topics: &[Topic]) -> Self {
+        let mailbox = Arc::new(Mailbox::default());
+        topics.iter().for_each(|topic| hub.add(topic, &mailbox));
+        Self { hub: Arc::clone(hub), mailbox, topics: Mutex::new(topics.to_vec()) }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        for topic in self.topics.get_mut() {
+            self.hub.remove(topic, &self.mailbox);
+        }
+    }
+}
+
+struct Writer {
+    hub: Arc<Hub>,
+    seat: Option<Arc<Seat>>,
+}
+
+impl Tx for Writer {
+    fn send<'a>(
+        &'a mut self,
+        batch: &'a [Outbound],
+    ) -> BoxFuture<'a, Result<Vec<Result<Delivery, Error>>, SendError>> {
+        Box::pin(std::future::ready(Ok(self.hub.publish(batch))))
+    }
+
+    fn watch<'a>(&'a mut self, add: &'a [Topic], remove: &'a [Topic]) -> BoxFuture<'a, Result<(), Error>> {
+        if let Some(seat) = &self.seat {
+            let mut topics = seat.topics.lock();
+            for topic in remove {
+                topics.retain(|t| t != topic);
+                seat.hub.remove(topic, &seat.mailbox);
+            }
+            for topic in add {
+                topics.push(topic.clone());
+                seat.hub.add(topic, &seat.mailbox);
+            }
+        }
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+struct Reader {
+    seat: Arc<Seat>,
+}
+
+impl Rx for Reader {
+    fn recv(&mut self) -> BoxFuture<'_, Result<Inbound, Error>> {
+        Box::pin(async move {
+            loop {
+                if let Some(received) = self.seat.mailbox.pop() {
+                    return received;
+                }
+                self.seat.mailbox.filled.notified().await;
+            }
+        })
+    }
+
+    fn try_recv(&mut self) -> Option<Result<Inbound, Error>> {
+        self.seat.mailbox.pop()
+    }
+}
