@@ -1,7 +1,28 @@
 //! Messages between nodes, and from emitters to nodes.
 //!
+//! * [`message`]: what they say
 //! * [`target`]: who is meant
+//! * [`native`]: how Sockeye writes them
 
+pub mod message;
+pub mod native;
 pub mod target;
 
+pub use message::{Answer, Envelope, Message, Origin, Query, ReplyTo};
 pub use target::Target;
+
+use crate::Limits;
+use crate::sio::RESERVED;
+
+/// The largest message that is read from a bus, in bytes: eight times what one client may send. A text grows sixfold when
+/// another implementation writes each character as an escape, and there are names around it.
+#[must_use]
+pub const fn max_message(limits: &Limits) -> usize {
+    limits.max_payload.saturating_mul(8)
+}
+
+/// Whether an event of this name may be sent to clients; the names of the libraries' own events may not.
+#[must_use]
+pub fn can_be_sent(event: &str) -> bool {
+    !RESERVED.contains(&event)
+}

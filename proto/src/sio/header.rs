@@ -10,7 +10,7 @@ use super::{PacketKind, json};
 use crate::{DecodeError, Limits};
 
 /// Event names that mean something else to the libraries on both sides; JavaScript's parser refuses them too.
-pub(super) const RESERVED: [&str; 6] =
+pub const RESERVED: [&str; 6] =
     ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"];
 
 pub(super) struct Header<'a> {

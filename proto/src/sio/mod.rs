@@ -21,6 +21,7 @@ pub mod value;
 pub use args::{Args, ArgsError};
 pub use assembler::{Assembler, Inbound};
 pub use binary::Binary;
+pub use header::RESERVED;
 pub use into_args::{Data, IntoArgs};
 pub use mux::{Mux, MuxError};
 pub use value::Value;
