@@ -88,7 +88,7 @@ pub enum Message {
         /// Which room.
         room: RoomName,
     },
-    /// A question to every node; each gives one [`Message::Answer`].
+    /// A question to every node; each gives one [`Message::Answer`], a long one in parts.
     Request {
         /// The asker's name for it.
         id: RequestId,
@@ -106,10 +106,14 @@ pub enum Message {
         /// Its arguments.
         args: Args,
     },
-    /// One node's answer to a [`Message::Request`].
+    /// One node's answer to a [`Message::Request`], or a part of it.
     Answer {
         /// The asker's name for it.
         request: RequestId,
+        /// Which part this is, counted from 0: a hole tells that one was lost.
+        part: u32,
+        /// Other parts follow.
+        more: bool,
         /// The answer.
         answer: Answer,
     },

@@ -103,10 +103,12 @@ pub(super) fn write(out: &mut Vec<u8>, origin: &Origin, message: &Message) {
             }
         },
         Message::ServerEvent { namespace, event, .. } => put(&(SERVER_EVENT, sender, id, namespace, event)),
-        Message::Answer { request, answer } => match answer {
-            Answer::Members(members) => put(&(MEMBERS, sender, id, request, members)),
-            Answer::Count(count) => put(&(COUNT, sender, id, request, count)),
-            Answer::ServerEvent(args) => put(&(SERVER_ANSWER, sender, id, request, args.is_some())),
+        Message::Answer { request, part, more, answer } => match answer {
+            Answer::Members(members) => put(&(MEMBERS, sender, id, request, part, more, members)),
+            Answer::Count(count) => put(&(COUNT, sender, id, request, part, more, count)),
+            Answer::ServerEvent(args) => {
+                put(&(SERVER_ANSWER, sender, id, request, part, more, args.is_some()));
+            }
         },
         Message::AckCount { request, recipients } => put(&(ACK_COUNT, sender, id, request, recipients)),
         Message::Acks { request, acks } => {
@@ -241,11 +243,14 @@ impl HeaderSeed<'_> {
                 let (namespace, event) = (self.namespace(seq)?, next::<&str, _>(seq)?.into());
                 Message::ServerEvent { namespace, event, args }
             }
-            MEMBERS => Message::Answer { request: next(seq)?, answer: Answer::Members(next(seq)?) },
-            COUNT => Message::Answer { request: next(seq)?, answer: Answer::Count(next(seq)?) },
-            SERVER_ANSWER => {
-                let (request, came): (_, bool) = (next(seq)?, next(seq)?);
-                Message::Answer { request, answer: Answer::ServerEvent(came.then_some(args)) }
+            MEMBERS | COUNT | SERVER_ANSWER => {
+                let (request, part, more) = (next(seq)?, next(seq)?, next(seq)?);
+                let answer = match kind {
+                    MEMBERS => Answer::Members(next(seq)?),
+                    COUNT => Answer::Count(next(seq)?),
+                    _ => Answer::ServerEvent(next::<bool, _>(seq)?.then_some(args)),
+                };
+                Message::Answer { request, part, more, answer }
             }
             ACK_COUNT => Message::AckCount { request: next(seq)?, recipients: next(seq)? },
             ACKS => {
