@@ -3,9 +3,11 @@
 //! * [`message`]: what they say
 //! * [`target`]: who is meant
 //! * [`native`]: how Sockeye writes them
+//! * [`python`]: how python-socketio writes them
 
 pub mod message;
 pub mod native;
+pub mod python;
 pub mod target;
 
 pub use message::{Answer, Envelope, Message, Origin, Query, ReplyTo};

@@ -281,7 +281,6 @@ pub(crate) fn elements(array: &str) -> impl Iterator<Item = &str> {
 
 /// The members of an object, keys as their raw text within the quotes. The text must be valid; what is not valid ends
 /// the iteration.
-#[allow(dead_code)]
 pub(crate) fn members(object: &str) -> impl Iterator<Item = (&str, &str)> {
     parts(object, b'{', b'}')
 }
