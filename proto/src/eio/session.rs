@@ -156,13 +156,16 @@ enum Probe {
     Answered,
 }
 
-/// The state of one session: 32 bytes, no allocation.
+/// The state of one session: 40 bytes, no allocation.
 #[derive(Clone, Debug)]
 pub struct Session {
     /// While a pong is awaited and reading goes on: until when. Otherwise: when the next ping is due.
     beat: Time,
     /// Until when the upgrade must be complete; `NEVER` without a probe.
     probe_until: Time,
+    /// When the next ping is due even if the pong of the last one has only been read just before, because it lay unread
+    /// while reading paused: the client counts from the ping. Otherwise `NEVER`.
+    ping_by: Time,
     /// While paused with a pong awaited: the milliseconds that it has left.
     pong_left: u32,
     awaits_pong: bool,
@@ -181,6 +184,7 @@ impl Session {
         Self {
             beat: now.plus(s.ping_interval),
             probe_until: Time::NEVER,
+            ping_by: Time::NEVER,
             pong_left: 0,
             awaits_pong: false,
             paused: false,
@@ -238,7 +242,7 @@ impl Session {
             Packet::Binary(data) => Step::Binary(data),
             Packet::Pong(_) => {
                 self.awaits_pong = false;
-                self.beat = now.plus(s.ping_interval);
+                self.beat = now.plus(s.ping_interval).min(self.ping_by);
                 Step::Ignore
             }
             Packet::Close => Step::ClosedByPeer,
@@ -325,6 +329,7 @@ impl Session {
             return Due::Fail(CloseReason::PingTimeout);
         }
         self.awaits_pong = true;
+        self.ping_by = Time::NEVER;
         self.beat = now.plus(s.ping_timeout);
         Due::SendPing
     }
@@ -347,6 +352,7 @@ impl Session {
     /// The node reads again: a pong that is still missing has the time that it had left when reading stopped.
     pub fn resume_heartbeat(&mut self, now: Time) {
         if self.paused && self.awaits_pong {
+            self.ping_by = self.beat;
             self.beat = now.plus(Duration::from_millis(self.pong_left.into()));
         }
         self.paused = false;
