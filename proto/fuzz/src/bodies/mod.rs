@@ -1,0 +1,27 @@
+//! What the fuzz targets do with their input.
+//!
+//! They live apart from the targets so that `tests/fuzz_corpora.rs` can run them over the committed corpora, and over
+//! random bytes, with a stable compiler and without libFuzzer. To add one: a function here, a row in [`ALL`], a target
+//! of two lines in `fuzz_targets/` with its entry in `Cargo.toml`, and a few inputs in `corpus/NAME/`.
+//!
+//! To fuzz one for a minute, with what is found kept apart from what is committed:
+//!
+//! ```text
+//! cd proto && mkdir -p fuzz/found/NAME
+//! cargo +nightly fuzz run --fuzz-dir fuzz NAME fuzz/found/NAME fuzz/corpus/NAME -- -max_total_time=60
+//! ```
+
+pub mod eio;
+pub mod ws;
+
+/// A body: it panics if the input shows a defect.
+pub type Body = fn(&[u8]);
+
+/// The name of every target with its body.
+pub const ALL: &[(&str, Body)] = &[
+    ("ws_decode", ws::decode),
+    ("ws_differential", ws::differential),
+    ("eio_payload", eio::payload),
+    ("eio_request", eio::request),
+    ("eio_session", eio::session),
+];

@@ -1,0 +1,3 @@
+//! Fuzzing of `sockeye-proto`: what each target does with its input is in [`bodies`].
+
+pub mod bodies;
