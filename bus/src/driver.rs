@@ -1,8 +1,8 @@
 //! The seam for brokers: a driver moves opaque bytes between topics, and nothing else.
 //!
 //! A driver connects once when asked and reports failure; it never retries, buffers for later, resubscribes or probes.
-//! All of that is the supervisor's, once for every broker. [`conformance`](crate::conformance) (feature `conformance`)
-//! holds the checks that a driver must pass.
+//! All of that is the supervisor's, once for every broker. The feature `conformance` holds the checks that a driver must
+//! pass; `examples/custom_driver.rs` is a whole driver in one file.
 
 use crate::{
     error::{Error, ErrorKind},

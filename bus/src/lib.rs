@@ -7,7 +7,8 @@
 //!   that both use.
 //! * [`driver`]: the seam for brokers ([`Driver`], [`Tx`], [`Rx`], [`Caps`]) and nothing else.
 //! * [`url`]: from a URL to a driver.
-//! * [`memory`]: the brokers.
+//! * [`memory`], [`redis`]: the brokers. `mailbox`: a bounded queue for those that cannot be made to wait.
+//! * `conformance` (feature `conformance`): what every driver must do, as checks for other crates to run.
 //! * `spool`: accepted and not yet published messages; bounds, sequence numbers, exact accounting. Pure.
 //! * `state`: what handles and supervisor share, under one lock.
 //! * `supervisor`: the only reconnect, resubscribe, hold, probe and close of all brokers.
@@ -23,12 +24,16 @@
 
 pub mod bus;
 pub mod config;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod driver;
 pub mod error;
+mod mailbox;
 pub mod memory;
 pub mod message;
 pub mod observer;
 pub mod receipt;
+pub mod redis;
 mod spool;
 mod state;
 mod supervisor;

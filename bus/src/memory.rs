@@ -2,20 +2,16 @@
 
 use crate::{
     driver::{BoxFuture, Caps, Driver, Link, Rx, SendError, Tx},
-    error::{Error, ErrorKind},
+    error::Error,
+    mailbox::Mailbox,
     message::{Delivery, Inbound, Outbound, Topic},
 };
 use bytes::Bytes;
 use parking_lot::Mutex;
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::HashMap,
     sync::{Arc, LazyLock, Weak},
 };
-use tokio::sync::Notify;
-
-/// Bytes that may wait for one subscriber. A slower one loses its oldest messages and is told how many, as Redis cuts
-/// off a subscriber whose output buffer is full: nobody else may have to wait for it.
-const MAILBOX_BYTES: usize = 64 << 20;
 
 /// Hubs by name and channel.
 type Hubs = HashMap<(String, String), Weak<Hub>>;
@@ -108,57 +104,6 @@ impl Hub {
     }
 }
 
-/// What waits for one subscriber.
-#[derive(Debug, Default)]
-struct Mailbox {
-    queue: Mutex<Queue>,
-    filled: Notify,
-}
-
-#[derive(Debug, Default)]
-struct Queue {
-    messages: VecDeque<Inbound>,
-    bytes: usize,
-    missed: u64,
-}
-
-fn weight(message: &Inbound) -> usize {
-    message.payload.len() + size_of::<Inbound>()
-}
-
-impl Mailbox {
-    fn push(&self, message: Inbound) {
-        let mut queue = self.queue.lock();
-        let was_empty = queue.messages.is_empty();
-        queue.bytes += weight(&message);
-        queue.messages.push_back(message);
-        while queue.bytes > MAILBOX_BYTES {
-            let Some(oldest) = queue.messages.pop_front() else { break };
-            queue.bytes -= weight(&oldest);
-            queue.missed += 1;
-        }
-        drop(queue);
-        if was_empty {
-            self.filled.notify_one();
-        }
-    }
-
-    fn pop(&self) -> Option<Result<Inbound, Error>> {
-        let mut queue = self.queue.lock();
-        match std::mem::take(&mut queue.missed) {
-            0 => {
-                let message = queue.messages.pop_front()?;
-                queue.bytes -= weight(&message);
-                Some(Ok(message))
-            }
-            missed => Some(Err(Error::new(
-                ErrorKind::Lagged(missed),
-                format!("the reader was too slow: {missed} messages were lost"),
-            ))),
-        }
-    }
-}
-
 /// A subscriber's place in the hub; leaves it when dropped.
 #[derive(Debug)]
 struct Seat {
@@ -218,14 +163,7 @@ struct Reader {
 
 impl Rx for Reader {
     fn recv(&mut self) -> BoxFuture<'_, Result<Inbound, Error>> {
-        Box::pin(async move {
-            loop {
-                if let Some(received) = self.seat.mailbox.pop() {
-                    return received;
-                }
-                self.seat.mailbox.filled.notified().await;
-            }
-        })
+        Box::pin(self.seat.mailbox.recv())
     }
 
     fn try_recv(&mut self) -> Option<Result<Inbound, Error>> {

@@ -78,10 +78,3 @@ async fn a_closed_bus_says_so_and_its_reader_sees_the_end() {
     assert!(bus.connected(SOON).await.is_err());
     while events.recv().await.is_some() {}
 }
-
-#[test]
-fn a_wrong_url_is_refused_with_advice() {
-    let error = sockeye_bus::driver("carrier-pigeon://x", "socketio").expect_err("no such driver");
-    assert!(error.to_string().contains("memory://"), "{error}");
-    assert!(sockeye_bus::driver("nonsense", "socketio").is_err());
-}
