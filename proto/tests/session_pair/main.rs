@@ -1,10 +1,13 @@
 //! Whole lives of sessions on virtual time: an hour takes microseconds, and every race can be had by its seed.
 
+mod client;
 mod pair;
+mod server;
 
 use std::time::Duration;
 
-use pair::{Act, Manners, Pair};
+use client::Manners;
+use pair::{Act, Pair};
 use proptest::prelude::*;
 use sockeye_proto::eio::{CloseReason, Settings, TransportKind};
 

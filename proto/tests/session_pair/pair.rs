@@ -4,11 +4,13 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use sockeye_proto::Time;
-use sockeye_proto::eio::{CloseReason, Due, Lane, Overlap, Packet, Session, Settings, Step, TransportKind};
+use sockeye_proto::eio::{CloseReason, Lane, Session, Settings, TransportKind};
+
+use crate::client::{Client, Manners};
 
 /// What travels. Requests and answers of HTTP overtake each other, WebSocket frames do not.
 #[derive(Clone, Debug)]
-enum Wire {
+pub(crate) enum Wire {
     Get,
     Post(Vec<String>),
     WsOpen,
@@ -44,30 +46,6 @@ pub(crate) enum Act {
     Leave,
 }
 
-/// How a client deviates from a good one.
-#[derive(Copy, Clone, Debug, Default)]
-pub(crate) struct Manners {
-    /// Never answers a ping.
-    pub(crate) deaf: bool,
-    /// Never sends `5`.
-    pub(crate) never_upgrades: bool,
-}
-
-#[derive(Default)]
-struct Client {
-    manners: Manners,
-    websocket: bool,
-    gone: bool,
-    get_waits: bool,
-    post_waits: bool,
-    /// `3probe` came: no further GET, and `5` once nothing waits.
-    pausing: bool,
-    probing: bool,
-    outbox: Vec<String>,
-    last_ping: u64,
-    received: Vec<String>,
-}
-
 /// A client, a server and the network between them.
 pub(crate) struct Pair {
     pub(crate) now: u64,
@@ -85,12 +63,12 @@ pub(crate) struct Pair {
     pub(crate) probes_dropped: Vec<u64>,
     /// Statuses of refused polls.
     pub(crate) refused: Vec<u16>,
-    client: Client,
-    outbox: VecDeque<String>,
-    lane: Option<Lane>,
-    get_pending: bool,
-    paused: bool,
-    unread: VecDeque<String>,
+    pub(crate) client: Client,
+    pub(crate) outbox: VecDeque<String>,
+    pub(crate) lane: Option<Lane>,
+    pub(crate) get_pending: bool,
+    pub(crate) paused: bool,
+    pub(crate) unread: VecDeque<String>,
     acts: BTreeMap<(u64, u64), Act>,
     net: BTreeMap<(u64, u64), Wire>,
     sequence: u64,
@@ -177,7 +155,7 @@ impl Pair {
         }
     }
 
-    fn send(&mut self, wire: Wire) {
+    pub(crate) fn send(&mut self, wire: Wire) {
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;
         self.random ^= self.random << 17;
@@ -240,210 +218,6 @@ impl Pair {
             Wire::Get | Wire::Post(_) | Wire::WsOpen | Wire::WsUp(_) | Wire::WsLost => self.server_take(wire),
             _ if !self.client.gone => self.client_take(wire),
             _ => {}
-        }
-    }
-
-    // ---- the server, as a node would do it ----
-
-    fn server_take(&mut self, wire: Wire) {
-        match wire {
-            Wire::Get => match self.session.poll_started() {
-                Ok(()) => {
-                    self.get_pending = true;
-                    self.server_flush();
-                }
-                Err(overlap) => {
-                    self.send(Wire::GetAnswer(Err(400)));
-                    if overlap == Overlap::Busy {
-                        self.close(CloseReason::TransportError);
-                    }
-                }
-            },
-            Wire::Post(packets) => {
-                if self.session.post_started().is_ok() {
-                    for packet in &packets {
-                        self.server_packet(Lane::Main, packet);
-                    }
-                    self.session.post_ended();
-                }
-                self.send(Wire::PostAnswer);
-            }
-            Wire::WsOpen => {
-                if self.session.begin_probe(Time(self.now), &self.settings).is_ok() {
-                    self.lane = Some(Lane::Probe);
-                } else {
-                    self.send(Wire::WsGone);
-                }
-            }
-            Wire::WsLost => {
-                if self.lane == Some(Lane::Probe) {
-                    self.session.probe_lost();
-                    self.lane = None;
-                }
-            }
-            Wire::WsUp(text) if self.paused => self.unread.push_back(text),
-            Wire::WsUp(text) => self.server_read_ws(&text),
-            _ => unreachable!("not for the server"),
-        }
-    }
-
-    fn server_read_ws(&mut self, text: &str) {
-        if let Some(lane) = self.lane {
-            self.server_packet(lane, text);
-        }
-    }
-
-    fn server_packet(&mut self, lane: Lane, text: &str) {
-        let Ok(packet) = Packet::decode_text(text) else { return self.close(CloseReason::ParseError) };
-        match self.session.receive(Time(self.now), lane, packet, &self.settings) {
-            Step::Ignore | Step::Binary(_) => {}
-            Step::Text(text) => self.at_server.push(text.into_owned()),
-            Step::ReplyProbe => {
-                self.send(Wire::WsDown("3probe".into()));
-                self.server_flush();
-            }
-            Step::Upgraded => {
-                self.lane = Some(Lane::Main);
-                self.end_get(vec!["6".into()]);
-                self.server_flush();
-            }
-            Step::ClosedByPeer => {
-                self.end_get(vec!["6".into()]);
-                self.close(CloseReason::TransportClose);
-            }
-            Step::Fail(reason) => self.close(reason),
-            Step::DropProbe => self.drop_probe(),
-        }
-    }
-
-    fn timers(&mut self) {
-        loop {
-            match self.session.handle_timeout(Time(self.now), &self.settings) {
-                Due::Nothing => return,
-                Due::SendPing => {
-                    self.pings += 1;
-                    self.server_send("2".into());
-                }
-                Due::DropProbe => self.drop_probe(),
-                Due::Fail(reason) => self.close(reason),
-            }
-        }
-    }
-
-    fn server_send(&mut self, packet: String) {
-        self.outbox.push_back(packet);
-        self.server_flush();
-    }
-
-    fn server_flush(&mut self) {
-        if self.session.is_closed() {
-            return;
-        }
-        if self.session.transport() == TransportKind::WebSocket {
-            for packet in std::mem::take(&mut self.outbox) {
-                self.send(Wire::WsDown(packet));
-            }
-        } else if self.get_pending {
-            if !self.outbox.is_empty() {
-                let packets = self.outbox.drain(..).collect();
-                self.end_get(packets);
-            } else if self.session.polls_get_noop() {
-                self.end_get(vec!["6".into()]);
-            }
-        }
-    }
-
-    fn end_get(&mut self, packets: Vec<String>) {
-        if std::mem::take(&mut self.get_pending) {
-            self.session.poll_ended();
-            self.send(Wire::GetAnswer(Ok(packets)));
-        }
-    }
-
-    fn drop_probe(&mut self) {
-        self.probes_dropped.push(self.now);
-        self.lane = None;
-        self.send(Wire::WsGone);
-    }
-
-    fn close(&mut self, reason: CloseReason) {
-        if self.session.close(reason) {
-            assert!(self.closed.is_none(), "closed twice");
-            self.closed = Some((self.now, reason));
-            self.end_get(vec!["1".into()]);
-            if self.lane.take().is_some() {
-                self.send(Wire::WsGone);
-            }
-        }
-    }
-
-    // ---- the client, as engine.io-client does it ----
-
-    fn client_take(&mut self, wire: Wire) {
-        match wire {
-            Wire::GetAnswer(Ok(packets)) => {
-                self.client.get_waits = false;
-                for packet in packets {
-                    self.client_packet(&packet);
-                }
-            }
-            Wire::GetAnswer(Err(status)) => self.refused.push(status),
-            Wire::PostAnswer => self.client.post_waits = false,
-            Wire::WsDown(text) if text == "3probe" => {
-                self.client.pausing = self.client.probing && !self.client.manners.never_upgrades;
-            }
-            Wire::WsDown(text) => self.client_packet(&text),
-            Wire::WsGone if self.client.websocket => self.client.gone = true,
-            Wire::WsGone => {
-                self.client.probing = false;
-                self.client.pausing = false;
-            }
-            _ => unreachable!("not for the client"),
-        }
-        self.client_flush();
-    }
-
-    fn client_packet(&mut self, text: &str) {
-        match Packet::decode_text(text).expect("servers send packets") {
-            Packet::Message(text) => self.client.received.push(text.into_owned()),
-            Packet::Ping(_) => {
-                self.client.last_ping = self.now;
-                if !self.client.manners.deaf {
-                    self.client.outbox.push("3".into());
-                }
-            }
-            Packet::Close => self.client.gone = true,
-            _ => {}
-        }
-    }
-
-    fn client_flush(&mut self) {
-        if self.client.gone {
-            return;
-        }
-        let client = &mut self.client;
-        if client.pausing && !client.get_waits && !client.post_waits {
-            client.pausing = false;
-            client.probing = false;
-            client.websocket = true;
-            self.send(Wire::WsUp("5".into()));
-        }
-        let client = &mut self.client;
-        if client.websocket {
-            for text in std::mem::take(&mut client.outbox) {
-                self.send(Wire::WsUp(text));
-            }
-            return;
-        }
-        if !client.post_waits && !client.pausing && !client.outbox.is_empty() {
-            client.post_waits = true;
-            let packets = std::mem::take(&mut client.outbox);
-            self.send(Wire::Post(packets));
-        }
-        let client = &mut self.client;
-        if !client.get_waits && !client.pausing {
-            client.get_waits = true;
-            self.send(Wire::Get);
         }
     }
 }
