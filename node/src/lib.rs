@@ -1,1 +1,74 @@
 //! A horizontally scaled Socket.IO server: library and node.
+//!
+//! # Map of this crate
+//!
+//! * [`server`](Server): build it, run it, or mount it in an axum application
+//! * [`Io`], [`Broadcast`]: the server and its clients, from anywhere in the application
+//! * [`Socket`]: one client in one namespace
+//! * [`NamespaceBuilder`]: registering handlers; what they may take is [`FromContext`], what they may return [`IntoAck`]
+//! * `ns`: namespaces, rooms, acks, mailboxes
+//! * `conn`: connections: sessions, outboxes, the flusher, the timer
+//! * `http`: requests, long-polling, the upgrade to WebSocket, the accept loop
+//! * `cluster`: what the nodes say to each other
+//! * `metrics`: what Prometheus sees
+//!
+//! ```no_run
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! use sockeye::{AckSender, Data, Server, Socket, Spread};
+//!
+//! let server = Server::builder()
+//!     .bus("redis://127.0.0.1:6379")
+//!     .namespace("/", |ns| {
+//!         ns.on("join", async |socket: Socket, Data(room): Data<String>| socket.join(room))
+//!             .on("say", async |socket: Socket, Spread((room, text)): Spread<(String, String)>| {
+//!                 socket.to(room).emit("said", &text); // everyone else in the room, on every node
+//!             })
+//!     })
+//!     .build()
+//!     .await?;
+//! # Ok(()) }
+//! ```
+
+mod cluster;
+mod conn;
+mod engine;
+mod error;
+mod http;
+mod io;
+mod metrics;
+mod ns;
+mod reason;
+mod sent;
+mod server;
+mod service;
+mod state;
+
+pub use sockeye_bus::{BusConfig, OnOutage};
+pub use sockeye_proto::{
+    Limits,
+    eio::TransportKind,
+    id::{NodeId, SocketId},
+    name::{NamespacePath, RoomName},
+    sio::{Args, ArgsError, Binary, Data, IntoArgs, Spread, Value},
+};
+
+pub use crate::{
+    conn::{handshake::Handshake, outbox::OutboxLimits},
+    error::{Answer, CallError, EmitError, Gathered, Partial},
+    http::cors::Cors,
+    io::Io,
+    ns::{
+        builder::NamespaceBuilder,
+        connect::ConnectRefused,
+        context::{Context, HandlerKind},
+        extract::{AckSender, Attachments, Auth, EventName, FromContext, HandshakeRef, Rejection, State},
+        handler::{AckFailed, Fallible, Handler, IntoAck, IntoConnect, Plain},
+        operator::{Acks, Broadcast},
+        socket::{IntoRooms, Socket},
+    },
+    reason::DisconnectReason,
+    sent::Sent,
+    server::{BuildError, Server, ServerBuilder},
+    service::SocketIoService,
+    state::StateMap,
+};

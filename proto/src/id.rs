@@ -204,6 +204,14 @@ impl Sid {
         [self.0[7], self.0[8]]
     }
 
+    /// 64 of its random bits: enough to find a session among those of one node.
+    #[must_use]
+    pub fn key(&self) -> u64 {
+        let mut key = [0; 8];
+        key.copy_from_slice(&self.0[9..17]);
+        u64::from_le_bytes(key)
+    }
+
     /// Its text, as clients see it.
     #[must_use]
     pub fn text(&self) -> SidText {

@@ -84,6 +84,21 @@ impl Packet {
         Self { kind, namespace, id: Some(id), body: Body::Args(args) }
     }
 
+    /// The arguments of an event or an acknowledgement.
+    #[must_use]
+    pub fn args(&self) -> Option<&Args> {
+        match &self.body {
+            Body::None | Body::Json(_) => None,
+            Body::Event { args, .. } | Body::Args(args) => Some(args),
+        }
+    }
+
+    /// Whether attachments follow the text.
+    #[must_use]
+    pub fn has_binary(&self) -> bool {
+        matches!(self.kind, PacketKind::BinaryEvent | PacketKind::BinaryAck)
+    }
+
     /// The attachments that follow the text.
     #[must_use]
     pub fn attachments(&self) -> &[Bytes] {

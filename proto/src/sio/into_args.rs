@@ -39,6 +39,26 @@ pub trait IntoArgs {
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq, Hash, Ord, PartialOrd)]
 pub struct Data<T>(pub T);
 
+/// Marks a list as several arguments: `Spread(vec)` sends each element as an argument of its own.
+///
+/// A tuple by value does the same without it. As a handler's parameter it is all of the event's arguments:
+/// `Spread((room, text)): Spread<(String, String)>`.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq, Hash, Ord, PartialOrd)]
+pub struct Spread<T>(pub T);
+
+impl<T: Serialize> IntoArgs for Spread<T> {
+    fn into_args(self) -> Result<Args, ArgsError> {
+        let mut json = Vec::with_capacity(ROOM);
+        let (written, attachments) = binary::collecting(|| serde_json::to_writer(&mut json, &self.0));
+        written.map_err(|error| unsendable(0, &error))?;
+        if json.first() != Some(&b'[') {
+            let reason = "Spread takes a list or a tuple, whose elements become the arguments".into();
+            return Err(ArgsError::Unsendable { index: 0, reason });
+        }
+        Ok(Args::trusted(json.into(), attachments))
+    }
+}
+
 /// Enough for most arguments without growing.
 const ROOM: usize = 128;
 

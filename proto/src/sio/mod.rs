@@ -22,7 +22,7 @@ pub use args::{Args, ArgsError};
 pub use assembler::{Assembler, Inbound};
 pub use binary::Binary;
 pub use header::RESERVED;
-pub use into_args::{Data, IntoArgs};
+pub use into_args::{Data, IntoArgs, Spread};
 pub use mux::{Mux, MuxError};
 pub use value::Value;
 

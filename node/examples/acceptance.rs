@@ -1,0 +1,295 @@
+//! The acceptance app: one small application that conformance suites, interop tests, fault tests and benchmarks drive from
+//! outside. Written with the public API, the way a user would write it.
+
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+
+use axum::{Router, extract, http::StatusCode, routing::get};
+use clap::Parser;
+use serde::Deserialize;
+use sockeye::{
+    Args, Auth, CallError, ConnectRefused, Cors, Data, DisconnectReason, EventName, HandshakeRef, Io, NamespaceBuilder,
+    RoomName, Server, Socket, Spread, Value,
+};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+
+/// The acceptance app.
+#[derive(Debug, Parser)]
+struct Flags {
+    /// Address to serve on; port 0 picks a free one.
+    #[arg(long, default_value = "127.0.0.1:3000")]
+    listen: SocketAddr,
+    /// Engine.IO path.
+    #[arg(long, default_value = "/socket.io/")]
+    path: String,
+    /// The bus.
+    #[arg(long, default_value = "memory://")]
+    bus: String,
+    /// Name of the bus channel.
+    #[arg(long, default_value = "socketio")]
+    channel: String,
+    /// How often clients are sent a heartbeat.
+    #[arg(long, default_value_t = 25_000)]
+    ping_interval_ms: u64,
+    /// How long clients may take to answer it.
+    #[arg(long, default_value_t = 20_000)]
+    ping_timeout_ms: u64,
+    /// The largest message accepted, in bytes.
+    #[arg(long, default_value_t = 1_000_000)]
+    max_payload: usize,
+    /// How long a client may stay without joining a namespace.
+    #[arg(long, default_value_t = 45_000)]
+    connect_timeout_ms: u64,
+    /// Allowed origins beside the own one, `*` for any.
+    #[arg(long)]
+    cors: Vec<String>,
+    /// Foreign clusters to take part in: `python`.
+    #[arg(long, value_delimiter = ',')]
+    bridge: Vec<String>,
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let flags = Flags::parse();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into()),
+        )
+        .init();
+    if let Some(unknown) = flags.bridge.iter().find(|bridge| *bridge != "python") {
+        return Err(format!("--bridge {unknown}: only `python` is there").into());
+    }
+    let millis = Duration::from_millis;
+    let server = Server::builder()
+        .path(&flags.path)
+        .bus(&flags.bus)
+        .channel(&flags.channel)
+        .bridge_python(!flags.bridge.is_empty())
+        .ping_interval(millis(flags.ping_interval_ms))
+        .ping_timeout(millis(flags.ping_timeout_ms))
+        .max_payload(flags.max_payload)
+        .connect_timeout(millis(flags.connect_timeout_ms))
+        .cors(match flags.cors.as_slice() {
+            [] => Cors::SameOrigin,
+            all if all.iter().any(|origin| origin == "*") => Cors::Any,
+            some => Cors::Origins(some.to_vec()),
+        })
+        .namespace("/", chat)
+        .namespace("/custom", chat)
+        .namespace("/wild", |ns| {
+            ns.fallback(async |socket: Socket, EventName(name): EventName, args: Args| -> Result<Args, sockeye::ArgsError> {
+                let mut list = vec![Value::from(&*name)];
+                list.extend(args.parse::<Vec<Value>>()?);
+                socket.emit("caught", (&*name, &list[1..]));
+                sockeye::IntoArgs::into_args((&*name, &list[1..]))
+            })
+        })
+        .namespace("/auth", |ns| ns.on_connect(authorize))
+        .build()
+        .await?;
+
+    let app = Router::new()
+        .route("/metrics", get(async |extract::State(server): extract::State<Server>| server.metrics()))
+        .route("/healthz", get(async || "ok"))
+        .route("/readyz", get(ready))
+        .with_state(server.clone());
+    let listener = TcpListener::bind(flags.listen).await?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    println!("listening on {}", listener.local_addr()?);
+    server
+        .serve_with(listener, app, async {
+            terminate.recv().await;
+        })
+        .await;
+    Ok(())
+}
+
+/// This application wants no clients while its node cannot hear the others.
+async fn ready(extract::State(server): extract::State<Server>) -> (StatusCode, &'static str) {
+    if server.is_bus_connected() {
+        (StatusCode::OK, "ready")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "the bus is away")
+    }
+}
+
+#[derive(Deserialize)]
+struct Token {
+    token: Option<String>,
+}
+
+async fn authorize(Auth(auth): Auth<Token>) -> Result<(), ConnectRefused> {
+    match auth.token.as_deref() {
+        Some("good") => Ok(()),
+        Some("false") => Err(ConnectRefused::default()),
+        _ => Err(ConnectRefused::new("not authorized").data(&serde_json::json!({"code": 401}))),
+    }
+}
+
+/// The handlers of `/` and `/custom`.
+fn chat(ns: NamespaceBuilder) -> NamespaceBuilder {
+    ns.on_connect(async |socket: Socket, Auth(auth): Auth<serde_json::Value>| {
+        socket.emit("auth", &auth);
+    })
+    .on_disconnect(async |socket: Socket, reason: DisconnectReason| {
+        socket.io().to("watchers").emit("left", &(socket.id().as_str(), reason.as_str()));
+    })
+    .on("message", async |socket: Socket, args: Args| {
+        socket.emit("message-back", args);
+    })
+    .on("message-with-ack", async |args: Args| args)
+    .on("join", async |socket: Socket, Data(room): Data<String>| {
+        socket.join(room);
+        rooms(&socket)
+    })
+    .on("leave", async |socket: Socket, Data(room): Data<String>| {
+        socket.leave(room);
+        rooms(&socket)
+    })
+    .on("rooms", async |socket: Socket| rooms(&socket))
+    .on("close-room", async |io: Io, Data(room): Data<String>| {
+        io.close_room(room);
+        true
+    })
+    .on("emit-to", emit_to)
+    .on("broadcast", broadcast)
+    .on("call", call)
+    .on("call-all", call_all)
+    .on("sockets", async |io: Io, Data(room): Data<String>| {
+        let mut sockets = io.to(room).sockets().await.value;
+        sockets.sort();
+        sockets
+    })
+    .on("count", async |io: Io, Data(room): Data<String>| io.to(room).count().await.value)
+    .on("kick", async |io: Io, Data(sid): Data<String>| {
+        io.to(sid).disconnect(false);
+        true
+    })
+    .on("move", async |io: Io, Data(to): Data<Move>| {
+        io.to(to.sid).join(to.join);
+        true
+    })
+    .on("save-session", async |socket: Socket, Data(session): Data<Session>| socket.save_session(session))
+    .on("get-session", async |socket: Socket| {
+        Data(socket.session::<Session>().map(|session| (*session).clone()).unwrap_or_default())
+    })
+    .on("env", async |handshake: HandshakeRef, Data(key): Data<String>| match key.strip_prefix("query:") {
+        Some(name) => handshake.query(name),
+        None => handshake.header(&key),
+    })
+    .on("transport", async |socket: Socket| socket.transport().as_str().to_owned())
+    .on("bus-ping", bus_ping)
+    .on_server_event("bus-ping", async |_, args: Args| args)
+    .on("sleep", async |Data(millis): Data<u64>| tokio::time::sleep(Duration::from_millis(millis)).await)
+    .on("crash", async || -> () { panic!("a client asked for it") })
+}
+
+/// The socket's rooms, sorted, without the one that is named after it.
+fn rooms(socket: &Socket) -> Vec<RoomName> {
+    let own = socket.id();
+    let mut rooms = socket.rooms();
+    rooms.retain(|room| **room != *own.as_str());
+    rooms.sort();
+    rooms
+}
+
+type Session = BTreeMap<String, Value>;
+
+#[derive(Deserialize)]
+struct EmitTo {
+    #[serde(default)]
+    to: Vec<String>,
+    #[serde(default)]
+    except: Vec<String>,
+    event: String,
+    #[serde(default)]
+    args: Vec<Value>,
+    #[serde(default)]
+    local: bool,
+}
+
+async fn emit_to(io: Io, Data(what): Data<EmitTo>) -> Result<bool, sockeye::EmitError> {
+    let mut targets = if what.to.is_empty() { io.all() } else { io.to(what.to) };
+    targets = targets.except(what.except);
+    if what.local {
+        targets = targets.local();
+    }
+    targets.emit(&what.event, Spread(what.args)).result()?;
+    Ok(true)
+}
+
+async fn broadcast(socket: Socket, Spread(args): Spread<Vec<Value>>) {
+    if let Some((Value::String(event), args)) = args.split_first() {
+        socket.broadcast().emit(event, Spread(args));
+    }
+}
+
+#[derive(Deserialize)]
+struct Call {
+    #[serde(default)]
+    sid: String,
+    #[serde(default)]
+    room: String,
+    event: String,
+    #[serde(default)]
+    args: Vec<Value>,
+    #[serde(default = "five_seconds")]
+    timeout_ms: u64,
+}
+
+fn five_seconds() -> u64 {
+    5000
+}
+
+async fn call(io: Io, Data(call): Data<Call>) -> Value {
+    let timeout = Duration::from_millis(call.timeout_ms);
+    let answer = io.to(call.sid).timeout(timeout).call(&call.event, Spread(call.args)).await;
+    match answer.map(|args| args.parse::<Vec<Value>>()) {
+        Ok(Ok(args)) => object("ok", Value::Array(args)),
+        Err(CallError::Timeout(_)) => object("error", "timeout".into()),
+        Err(CallError::Disconnected) => object("error", "disconnected".into()),
+        Ok(Err(error)) => object("error", error.to_string().into()),
+        Err(error) => object("error", error.to_string().into()),
+    }
+}
+
+async fn call_all(io: Io, Data(call): Data<Call>) -> Result<Value, sockeye::EmitError> {
+    let timeout = Duration::from_millis(call.timeout_ms);
+    let acks = io.to(call.room).timeout(timeout).emit_with_ack(&call.event, Spread(call.args))?;
+    let gathered = acks.gather().await;
+    let answers = gathered
+        .answers
+        .iter()
+        .map(|answer| Value::Array(answer.args.parse::<Vec<Value>>().unwrap_or_default()))
+        .collect();
+    Ok(Value::Object(vec![
+        ("ok".into(), Value::Array(answers)),
+        ("missing".into(), Value::from(gathered.missing as u64)),
+    ]))
+}
+
+async fn bus_ping(io: Io, args: Args) -> Result<Vec<Vec<Value>>, sockeye::EmitError> {
+    let answers = io.server_call("bus-ping", args, Duration::from_secs(5)).await?;
+    Ok(answers
+        .value
+        .into_iter()
+        .map(|(node, args)| {
+            let mut answer = vec![Value::from(node.to_string())];
+            answer.extend(args.parse::<Vec<Value>>().unwrap_or_default());
+            answer
+        })
+        .collect())
+}
+
+#[derive(Deserialize)]
+struct Move {
+    sid: String,
+    join: String,
+}
+
+fn object(key: &str, value: Value) -> Value {
+    Value::Object(vec![(key.into(), value)])
+}

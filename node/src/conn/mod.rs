@@ -1,0 +1,467 @@
+//! One Engine.IO connection: its session, the namespaces it joined and what waits to be sent to it.
+//!
+//! A connection outlives its first transport: long-polling may become WebSocket. It knows nothing about rooms.
+
+pub(crate) mod flusher;
+pub(crate) mod handshake;
+pub(crate) mod outbox;
+pub(crate) mod registry;
+pub(crate) mod task;
+pub(crate) mod wheel;
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use sockeye_proto::{
+    Time,
+    eio::{
+        TransportKind,
+        packet::Packet as EioPacket,
+        session::{CloseReason, Due, Lane, Session, Step},
+    },
+    error::{DecodeError, Layer},
+    id::Sid,
+    name::NamespacePath,
+    prepared::{Packet, Prepared, encode_polling},
+    sio::{
+        assembler::{Assembler, Inbound},
+        mux::{Mux, MuxError},
+    },
+};
+use smallvec::SmallVec;
+
+use crate::{
+    engine::Engine,
+    ns::{connect, socket::SocketInner},
+    reason::DisconnectReason,
+};
+use handshake::Handshake;
+use outbox::{Item, Outbox, Pushed, Sink};
+
+/// Time since the engine began, in milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock(Instant);
+
+impl Clock {
+    pub(crate) fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    pub(crate) fn now(self) -> Time {
+        Time(self.0.elapsed().as_millis() as u64)
+    }
+}
+
+/// What the state machines say, guarded together: one frame is handled at a time.
+struct Core {
+    session: Session,
+    assembler: Assembler,
+    mux: Mux<Arc<SocketInner>>,
+    /// Set once, by whoever closes the connection.
+    closed: Option<DisconnectReason>,
+}
+
+/// One connection of a client to this node.
+pub(crate) struct Conn {
+    pub(crate) sid: Sid,
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) handshake: Arc<Handshake>,
+    pub(crate) outbox: Outbox,
+    /// Which entry of the timer wheel counts; older ones are ignored.
+    scheduled: AtomicU64,
+    /// Never held while a handler runs, a room is looked up or another lock than a leaf is taken.
+    core: Mutex<Core>,
+}
+
+impl fmt::Debug for Conn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Conn").finish_non_exhaustive()
+    }
+}
+
+impl Conn {
+    /// Opens a session, registers it and has its first deadline watched.
+    pub(crate) fn open(
+        engine: &Arc<Engine>,
+        transport: TransportKind,
+        sink: Sink,
+        handshake: Handshake,
+    ) -> Arc<Self> {
+        let now = engine.clock.now();
+        let handshake = Arc::new(handshake);
+        let (mut sink, handshake) = (Some(sink), handshake);
+        loop {
+            let conn = Arc::new(Self {
+                sid: engine.mint(),
+                engine: engine.clone(),
+                handshake: handshake.clone(),
+                outbox: Outbox::new(sink.take().unwrap_or(Sink::Polling)),
+                scheduled: AtomicU64::new(0),
+                core: Mutex::new(Core {
+                    session: Session::open(now, transport, &engine.config.session),
+                    assembler: Assembler::new(),
+                    mux: Mux::new(now.plus(engine.config.connect_timeout)),
+                    closed: None,
+                }),
+            });
+            if engine.registry.insert(&conn) {
+                conn.reschedule(now);
+                engine.metrics.connection_opened(transport);
+                return conn;
+            }
+            sink = Some(conn.outbox.switch(Sink::Closed));
+        }
+    }
+
+    /// The short name under which the registry and the timer know this connection.
+    pub(crate) fn key(&self) -> u64 {
+        registry::key(&self.sid)
+    }
+
+    pub(crate) fn transport(&self) -> TransportKind {
+        self.core.lock().session.transport()
+    }
+
+    /// Runs a step of the session machine.
+    pub(crate) fn with_session<R>(&self, f: impl FnOnce(&mut Session) -> R) -> R {
+        f(&mut self.core.lock().session)
+    }
+
+    // === receiving ===
+
+    /// Handles one Engine.IO packet that came on the given lane.
+    pub(crate) fn receive(self: &Arc<Self>, lane: Lane, packet: EioPacket<'_>) -> Received {
+        let engine = &self.engine;
+        let limits = &engine.config.limits;
+        let mut core = self.core.lock();
+        if core.closed.is_some() {
+            return Received::Closed;
+        }
+        let step = core.session.receive(engine.clock.now(), lane, packet, &engine.config.session);
+        let inbound = match &step {
+            Step::Ignore => return Received::Handled,
+            Step::Text(text) => core.assembler.text(text, limits),
+            Step::Binary(data) => core.assembler.binary(data, limits),
+            Step::ReplyProbe => return Received::Probe,
+            Step::Upgraded => return Received::Upgraded,
+            Step::DropProbe => return Received::DropProbe,
+            Step::ClosedByPeer => {
+                drop(core);
+                self.close(DisconnectReason::TransportClose);
+                return Received::Closed;
+            }
+            Step::Fail(reason) => {
+                let reason = *reason;
+                drop(core);
+                self.close(reason.into());
+                return Received::Closed;
+            }
+        };
+        let inbound = match inbound {
+            Ok(Some(inbound)) => inbound,
+            Ok(None) => return Received::Handled,
+            Err(error) => {
+                drop(core);
+                return self.fail(error);
+            }
+        };
+        match inbound {
+            Inbound::Event { namespace, id, name, args } => {
+                engine.metrics.packet_received(args.has_binary(), false);
+                let socket = core.mux.get(&namespace).cloned();
+                let stranger = core.mux.connect_deadline().is_some();
+                drop(core);
+                match socket {
+                    Some(socket) if socket.on_event(&name, args, id) => Received::Full(socket),
+                    Some(_) => Received::Handled,
+                    None => self.outside_namespace(stranger),
+                }
+            }
+            Inbound::Ack { namespace, id, args } => {
+                engine.metrics.packet_received(args.has_binary(), true);
+                let socket = core.mux.get(&namespace).cloned();
+                let stranger = core.mux.connect_deadline().is_some();
+                drop(core);
+                match socket {
+                    Some(socket) => {
+                        socket.on_ack(id, args);
+                        Received::Handled
+                    }
+                    None => self.outside_namespace(stranger),
+                }
+            }
+            Inbound::Connect { namespace, auth } => {
+                engine.metrics.packets_received.connect.inc();
+                let Some(ns) = engine.namespace(&namespace) else {
+                    drop(core);
+                    engine.metrics.namespace_connect("unknown");
+                    let path = NamespacePath::from(&*namespace);
+                    self.send(&Packet::connect_error(
+                        path,
+                        Bytes::from_static(br#"{"message":"Invalid namespace"}"#),
+                    ));
+                    return Received::Handled;
+                };
+                match core.mux.begin(&namespace, limits.max_namespaces) {
+                    Ok(()) => {}
+                    Err(MuxError::Already) => {
+                        drop(core);
+                        self.close(DisconnectReason::ForcedClose);
+                        return Received::Closed;
+                    }
+                    Err(MuxError::TooMany) => {
+                        drop(core);
+                        engine.metrics.limit_rejected("namespaces");
+                        self.send(&Packet::connect_error(
+                            ns.path.clone(),
+                            Bytes::from_static(br#"{"message":"Too many namespaces on one connection"}"#),
+                        ));
+                        return Received::Handled;
+                    }
+                }
+                drop(core);
+                connect::begin(self, &ns, auth);
+                Received::Handled
+            }
+            // Only servers send it.
+            Inbound::ConnectError { .. } => {
+                drop(core);
+                self.fail(DecodeError::BadPacketType)
+            }
+            Inbound::Disconnect { namespace } => {
+                engine.metrics.packets_received.disconnect.inc();
+                let socket = core.mux.leave(&namespace);
+                drop(core);
+                if let Some(socket) = socket {
+                    socket.closed(DisconnectReason::ClientNamespaceDisconnect);
+                }
+                Received::Handled
+            }
+        }
+    }
+
+    /// Closes the connection because of what the client sent, as the JavaScript server does.
+    pub(crate) fn fail(self: &Arc<Self>, error: DecodeError) -> Received {
+        self.engine.metrics.decode_error(error);
+        tracing::debug!(sid = %self.sid, %error, "closing a connection that sent what cannot be understood");
+        self.close(if error.layer() == Layer::SocketIo {
+            DisconnectReason::ForcedClose
+        } else {
+            DisconnectReason::ParseError
+        });
+        Received::Closed
+    }
+
+    /// A packet for a namespace that this client is not in. After a disconnect by the server such packets are still
+    /// under way and harmless; from a client that never joined anything they are an error.
+    fn outside_namespace(self: &Arc<Self>, stranger: bool) -> Received {
+        self.engine.metrics.outside_namespace.inc();
+        if stranger {
+            self.close(DisconnectReason::ForcedClose);
+            return Received::Closed;
+        }
+        Received::Handled
+    }
+
+    // === namespaces ===
+
+    /// The connect handler said yes. False if the connection was closed meanwhile.
+    pub(crate) fn accept(&self, path: &str, socket: &Arc<SocketInner>) -> bool {
+        let mut core = self.core.lock();
+        core.closed.is_none() && core.mux.accept(path, socket.clone())
+    }
+
+    pub(crate) fn refuse(&self, path: &str) {
+        self.core.lock().mux.refuse(path);
+    }
+
+    /// Takes a socket out of its namespace. Afterwards its packets are ignored.
+    pub(crate) fn leave(&self, path: &str) -> Option<Arc<SocketInner>> {
+        self.core.lock().mux.leave(path)
+    }
+
+    /// Why the connection ended, if it did.
+    pub(crate) fn closed(&self) -> Option<DisconnectReason> {
+        self.core.lock().closed
+    }
+
+    /// Every namespace that this connection is in.
+    pub(crate) fn sockets(&self) -> Vec<Arc<SocketInner>> {
+        self.core.lock().mux.iter().map(|(_, socket)| socket.clone()).collect()
+    }
+
+    // === sending ===
+
+    /// Queues a packet that only this client gets.
+    pub(crate) fn send(self: &Arc<Self>, packet: &Packet) {
+        self.send_with(packet, false);
+    }
+
+    /// The same; a volatile packet may be dropped. False if it was not queued.
+    pub(crate) fn send_with(self: &Arc<Self>, packet: &Packet, volatile: bool) -> bool {
+        self.settle(self.push(Item::single(packet), volatile, self.engine.clock.now()))
+    }
+
+    pub(crate) fn push(&self, item: Item, volatile: bool, now: Time) -> Pushed {
+        self.outbox.push(item, volatile, now, &self.engine.config.outbox)
+    }
+
+    /// Does what a push asks for. True if the packet was queued.
+    pub(crate) fn settle(self: &Arc<Self>, pushed: Pushed) -> bool {
+        match pushed {
+            Pushed::Queued => true,
+            Pushed::Dirty => {
+                self.engine.flusher(self.key()).add(self.clone());
+                true
+            }
+            Pushed::Dropped => {
+                self.engine.metrics.outbox_dropped("volatile", 1);
+                false
+            }
+            Pushed::Overflow => {
+                self.close(DisconnectReason::Slow);
+                false
+            }
+            Pushed::Closed => false,
+        }
+    }
+
+    // === closing ===
+
+    /// Ends the connection. Only the first reason counts; it reaches every namespace's disconnect handler.
+    pub(crate) fn close(self: &Arc<Self>, reason: DisconnectReason) -> bool {
+        let sockets: SmallVec<[Arc<SocketInner>; 1]> = {
+            let mut core = self.core.lock();
+            if core.closed.is_some() {
+                return false;
+            }
+            core.closed = Some(reason);
+            core.session.close(CloseReason::ForcedClose);
+            core.assembler.clear();
+            core.mux.drain().collect()
+        };
+        let engine = &self.engine;
+        let slow = reason == DisconnectReason::Slow;
+        let leaving = reason == DisconnectReason::ServerShuttingDown;
+        let lost = self.outbox.close(slow, leaving);
+        if slow {
+            engine.metrics.outbox_dropped("slow", lost as u64);
+        }
+        engine.registry.remove(self.key());
+        engine.metrics.connection_closed(self.transport());
+        for socket in sockets {
+            socket.closed(reason);
+        }
+        true
+    }
+
+    // === time ===
+
+    /// Called by the timer wheel.
+    pub(crate) fn on_timer(self: &Arc<Self>, noted: u64, now: Time) {
+        if self.scheduled.load(Ordering::Acquire) != noted {
+            return;
+        }
+        let engine = &self.engine;
+        let (mut failed, mut ping) = (None, false);
+        {
+            let mut core = self.core.lock();
+            if core.closed.is_some() {
+                return;
+            }
+            loop {
+                match core.session.handle_timeout(now, &engine.config.session) {
+                    Due::Nothing => break,
+                    Due::SendPing => ping = true,
+                    Due::DropProbe => {}
+                    Due::Fail(reason) => {
+                        failed = Some(DisconnectReason::from(reason));
+                        break;
+                    }
+                }
+            }
+            if core.mux.connect_deadline().is_some_and(|deadline| deadline <= now) {
+                failed = Some(DisconnectReason::ForcedClose);
+            }
+        }
+        let max_age = engine.config.outbox.max_age;
+        // A polling client that does not poll is silent, not slow: its heartbeat ends it.
+        if self.transport() == TransportKind::WebSocket
+            && self.outbox.stuck_since().is_some_and(|since| now.since(since) >= max_age)
+        {
+            failed = Some(DisconnectReason::Slow);
+        }
+        if let Some(reason) = failed {
+            self.close(reason);
+            return;
+        }
+        if ping {
+            self.settle(self.outbox.push_ping(now));
+        }
+        self.reschedule(now);
+    }
+
+    /// Notes the next deadline with the timer.
+    fn reschedule(&self, now: Time) {
+        let next = self.next_deadline();
+        self.scheduled.store(self.engine.wheel.schedule(self.key(), next, now), Ordering::Release);
+    }
+
+    /// Has the timer look earlier, if a deadline has come closer than what was noted.
+    pub(crate) fn deadline_moved_closer(&self) {
+        let now = self.engine.clock.now();
+        let next = self.next_deadline();
+        if self.engine.wheel.slot(next, now) < self.scheduled.load(Ordering::Acquire) {
+            self.reschedule(now);
+        }
+    }
+
+    fn next_deadline(&self) -> Time {
+        let next = {
+            let core = self.core.lock();
+            let session = core.session.next_deadline();
+            core.mux.connect_deadline().map_or(session, |connect| connect.min(session))
+        };
+        match self.outbox.stuck_since() {
+            Some(since) => next.min(since.plus(self.engine.config.outbox.max_age)),
+            None => next,
+        }
+    }
+}
+
+/// What a received packet asks the reader to do.
+#[derive(Debug)]
+pub(crate) enum Received {
+    /// Go on.
+    Handled,
+    /// Go on once this socket's handlers have caught up.
+    Full(Arc<SocketInner>),
+    /// Answer the probe on the lane that it came from.
+    Probe,
+    /// That lane is the connection's transport from now on.
+    Upgraded,
+    /// Close only that lane.
+    DropProbe,
+    /// The connection is over.
+    Closed,
+}
+
+impl Item {
+    /// A packet with one recipient is kept as text; with attachments it needs the frames of a shared one.
+    pub(crate) fn single(packet: &Packet) -> Self {
+        if packet.has_binary() {
+            return Self::Shared(Arc::new(Prepared::new(packet.clone())));
+        }
+        let mut text = Vec::new();
+        encode_polling(packet, &mut text);
+        Self::Text(text.into())
+    }
+}

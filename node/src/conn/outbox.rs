@@ -1,0 +1,520 @@
+//! What waits to be sent to one client, and the rules for when too much of it waits.
+
+use std::{collections::VecDeque, io, sync::Arc, task::Waker};
+
+use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
+use sockeye_proto::{
+    Time,
+    prepared::Prepared,
+    ws::{Opcode, header},
+};
+use tokio::net::TcpStream;
+
+/// Frames up to this size are copied together into one write; larger ones leave from where they are.
+const COPY_LIMIT: usize = 16 * 1024;
+/// How much is gathered for one write at the most.
+pub(crate) const SCRATCH: usize = 64 * 1024;
+
+/// When a client that does not read loses volatile events, and when it loses the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutboxLimits {
+    /// From this many queued bytes on, volatile events are dropped and the client is not read from. Default 256 KiB.
+    pub soft_bytes: usize,
+    /// The same by number of packets. Default 4,096.
+    pub soft_packets: usize,
+    /// Above this many queued bytes the client is disconnected as `slow`; a single larger packet is still sent. Default 4 MiB.
+    pub hard_bytes: usize,
+    /// The same by number of packets. Default 16,384.
+    pub hard_packets: usize,
+    /// A client that took no byte for this long while packets wait is disconnected as `slow`. Default 20 s.
+    pub max_age: std::time::Duration,
+}
+
+impl Default for OutboxLimits {
+    fn default() -> Self {
+        Self {
+            soft_bytes: 256 * 1024,
+            soft_packets: 4096,
+            hard_bytes: 4 * 1024 * 1024,
+            hard_packets: 16_384,
+            max_age: std::time::Duration::from_secs(20),
+        }
+    }
+}
+
+/// One queued Engine.IO message.
+#[derive(Clone, Debug)]
+pub(crate) enum Item {
+    /// A packet that is shared with other recipients, framed once for all of them.
+    Shared(Arc<Prepared>),
+    /// The text of one Engine.IO packet that only this client gets.
+    Text(Bytes),
+    /// A WebSocket control frame, complete. Means nothing to long-polling.
+    Frame(Bytes),
+}
+
+impl Item {
+    fn websocket_len(&self) -> usize {
+        match self {
+            Self::Shared(packet) => packet.websocket().len(),
+            Self::Text(text) => header(Opcode::Text, text.len()).1 + text.len(),
+            Self::Frame(frame) => frame.len(),
+        }
+    }
+
+    fn size(&self) -> usize {
+        match self {
+            Self::Shared(packet) => packet.len_hint(),
+            Self::Text(text) => text.len(),
+            Self::Frame(frame) => frame.len(),
+        }
+    }
+
+    /// Appends the WebSocket bytes from `skip` on.
+    fn write_websocket(&self, out: &mut Vec<u8>, skip: usize) {
+        match self {
+            Self::Shared(packet) => out.extend_from_slice(&packet.websocket()[skip..]),
+            Self::Text(text) => {
+                let (head, used) = header(Opcode::Text, text.len());
+                if skip < used {
+                    out.extend_from_slice(&head[skip..used]);
+                    out.extend_from_slice(text);
+                } else {
+                    out.extend_from_slice(&text[skip - used..]);
+                }
+            }
+            Self::Frame(frame) => out.extend_from_slice(&frame[skip..]),
+        }
+    }
+}
+
+/// Where the packets of a connection go.
+#[derive(Debug)]
+pub(crate) enum Sink {
+    /// Into the answer of the next GET.
+    Polling,
+    /// Into a TCP stream that anyone who holds the lock may write to without waiting.
+    Tcp(Arc<TcpStream>),
+    /// Into some other stream, which only the connection's own task can write to.
+    Stream,
+    /// Nowhere any more.
+    Closed,
+}
+
+/// Who has promised to send what is queued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Owner {
+    Nobody,
+    Flusher,
+    /// The connection's task: it is handling a read, or waits until the socket takes more.
+    Task,
+}
+
+/// What became of a push.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pushed {
+    /// Queued; somebody is already on the way to send it.
+    Queued,
+    /// Queued, and the caller must hand the connection to its flusher.
+    Dirty,
+    /// A volatile packet that was not worth waiting for.
+    Dropped,
+    /// The client is too slow: the caller must close it.
+    Overflow,
+    /// The connection is closing or gone.
+    Closed,
+}
+
+/// How a drain ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Drained {
+    /// Nothing is left.
+    Empty,
+    /// The socket is full; the connection's task waits until it takes more.
+    Blocked,
+    /// The stream is broken.
+    Broken,
+}
+
+/// What the answer of a GET contains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PollBody {
+    Packets,
+    Noop,
+    Close,
+    /// The server is leaving: the client shall try elsewhere.
+    Leaving,
+}
+
+/// The bounded queue of one connection. The lock is the last one taken: nothing is locked under it.
+#[derive(Debug)]
+pub(crate) struct Outbox(Mutex<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    queue: VecDeque<Item>,
+    bytes: usize,
+    /// Bytes of the front item that have left already. Only a WebSocket sends part of an item.
+    sent: usize,
+    /// When the client last took something, or when the queue began to fill.
+    progress: Time,
+    sink: Sink,
+    owner: Owner,
+    /// The GET that waits, or the task that runs the WebSocket. Kept under the lock, so that a GET of the old transport
+    /// cannot take the new one's place.
+    waker: Option<Waker>,
+    /// A transport upgrade is under way: a waiting GET has to come back.
+    release_poll: bool,
+    /// The reader waits until the queue is short again.
+    reader_waits: bool,
+    /// Nothing more is accepted; what is queued still leaves.
+    closing: bool,
+    leaving: bool,
+}
+
+impl Outbox {
+    pub(crate) fn new(sink: Sink) -> Self {
+        Self(Mutex::new(Inner {
+                queue: VecDeque::new(),
+                bytes: 0,
+                sent: 0,
+                progress: Time(0),
+                sink,
+                owner: Owner::Nobody,
+                waker: None,
+                release_poll: false,
+                reader_waits: false,
+                closing: false,
+                leaving: false,
+            }))
+    }
+
+    /// The task of a WebSocket wants to be woken when there is something to do for it.
+    pub(crate) fn register_task(&self, waker: &Waker) {
+        let mut inner = self.0.lock();
+        if !inner.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            inner.waker = Some(waker.clone());
+        }
+    }
+
+    /// Queues one packet.
+    pub(crate) fn push(&self, item: Item, volatile: bool, now: Time, limits: &OutboxLimits) -> Pushed {
+        let mut inner = self.0.lock();
+        if inner.closing || matches!(inner.sink, Sink::Closed) {
+            return Pushed::Closed;
+        }
+        let size = item.size();
+        if !inner.queue.is_empty() {
+            let bytes = inner.bytes + size;
+            let packets = inner.queue.len() + 1;
+            if volatile && (bytes > limits.soft_bytes || packets > limits.soft_packets) {
+                return Pushed::Dropped;
+            }
+            if bytes > limits.hard_bytes || packets > limits.hard_packets {
+                return Pushed::Overflow;
+            }
+        } else {
+            inner.progress = now;
+        }
+        inner.bytes += size;
+        inner.queue.push_back(item);
+        self.announce(inner)
+    }
+
+    /// Queues a heartbeat before everything else: it must not wait behind what a slow client has not read.
+    pub(crate) fn push_ping(&self, now: Time) -> Pushed {
+        self.push_first(Item::Text(Bytes::from_static(b"2")), now)
+    }
+
+    /// Queues a WebSocket control frame before everything else. A client that asks for too many and reads none loses some.
+    pub(crate) fn push_control(&self, frame: Bytes, now: Time) -> Pushed {
+        self.push_first(Item::Frame(frame), now)
+    }
+
+    fn push_first(&self, item: Item, now: Time) -> Pushed {
+        let mut inner = self.0.lock();
+        if inner.closing || matches!(inner.sink, Sink::Closed) {
+            return Pushed::Closed;
+        }
+        if inner.queue.is_empty() {
+            inner.progress = now;
+        } else if matches!(item, Item::Frame(_)) && matches!(inner.queue.back(), Some(Item::Frame(_))) {
+            return Pushed::Dropped;
+        }
+        inner.bytes += item.size();
+        // A frame that has begun to leave must end before another begins.
+        let at = usize::from(inner.sent > 0);
+        inner.queue.insert(at, item);
+        self.announce(inner)
+    }
+
+    fn announce(&self, mut inner: MutexGuard<'_, Inner>) -> Pushed {
+        if inner.owner != Owner::Nobody {
+            return Pushed::Queued;
+        }
+        match inner.sink {
+            Sink::Tcp(_) => {
+                inner.owner = Owner::Flusher;
+                Pushed::Dirty
+            }
+            Sink::Polling | Sink::Stream => {
+                inner.wake();
+                Pushed::Queued
+            }
+            Sink::Closed => Pushed::Closed,
+        }
+    }
+
+    /// The flusher's turn.
+    pub(crate) fn flush(&self, scratch: &mut Vec<u8>, now: Time, written: &mut u64) {
+        let mut inner = self.0.lock();
+        if inner.owner != Owner::Flusher {
+            return;
+        }
+        match inner.drain(scratch, now, written) {
+            Drained::Empty => {
+                inner.owner = Owner::Nobody;
+                if std::mem::take(&mut inner.reader_waits) || inner.closing {
+                    inner.wake();
+                }
+            }
+            Drained::Blocked | Drained::Broken => {
+                inner.owner = Owner::Task;
+                inner.wake();
+            }
+        }
+    }
+
+    /// The connection's task takes over, so that what its handlers send leaves with its own write.
+    pub(crate) fn claim(&self) {
+        self.0.lock().owner = Owner::Task;
+    }
+
+    /// The connection's task sends what it can and gives the outbox back when it is empty.
+    pub(crate) fn flush_own(&self, scratch: &mut Vec<u8>, now: Time, written: &mut u64) -> Drained {
+        let mut inner = self.0.lock();
+        let drained = inner.drain(scratch, now, written);
+        inner.owner = if drained == Drained::Empty { Owner::Nobody } else { Owner::Task };
+        drained
+    }
+
+    /// Whether the task must wait until the socket takes more.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.0.lock().owner == Owner::Task
+    }
+
+    /// For streams that only the task can write to: the next bytes, nothing if the queue is empty.
+    pub(crate) fn take_stream_bytes(&self, scratch: &mut Vec<u8>, now: Time) -> bool {
+        let mut inner = self.0.lock();
+        scratch.clear();
+        while let Some(item) = inner.queue.front() {
+            if !scratch.is_empty() && scratch.len() + item.websocket_len() > SCRATCH {
+                break;
+            }
+            item.write_websocket(scratch, 0);
+            inner.queue.pop_front();
+        }
+        if inner.queue.is_empty() {
+            inner.bytes = 0;
+            inner.queue = VecDeque::new();
+        }
+        inner.progress = now;
+        !scratch.is_empty()
+    }
+
+    /// Whether the client has so much unread that it should not be read from; then the reader is woken when that changes.
+    pub(crate) fn pause_reader(&self, limits: &OutboxLimits) -> bool {
+        let mut inner = self.0.lock();
+        let over = inner.bytes > limits.soft_bytes || inner.queue.len() > limits.soft_packets;
+        inner.reader_waits = over;
+        over
+    }
+
+    /// What a waiting GET can be answered with; if nothing yet, `waker` is woken when there is. Packets are appended to
+    /// `body`, about `max_payload` bytes at the most.
+    pub(crate) fn take_poll(
+        &self,
+        body: &mut Vec<u8>,
+        max_payload: usize,
+        now: Time,
+        waker: &Waker,
+    ) -> Option<PollBody> {
+        let mut inner = self.0.lock();
+        if !matches!(inner.sink, Sink::Polling) {
+            return Some(if inner.leaving {
+                PollBody::Leaving
+            } else if matches!(inner.sink, Sink::Closed) {
+                PollBody::Close
+            } else {
+                PollBody::Noop
+            });
+        }
+        while let Some(item) = inner.queue.front() {
+            let bytes: &[u8] = match item {
+                Item::Shared(packet) => packet.polling(),
+                Item::Text(text) => text,
+                Item::Frame(_) => {
+                    inner.queue.pop_front();
+                    continue;
+                }
+            };
+            if !body.is_empty() {
+                if body.len() + 1 + bytes.len() > max_payload {
+                    break;
+                }
+                body.push(0x1e);
+            }
+            body.extend_from_slice(bytes);
+            let size = item.size();
+            inner.bytes = inner.bytes.saturating_sub(size);
+            inner.queue.pop_front();
+        }
+        if !body.is_empty() {
+            inner.progress = now;
+            if inner.queue.is_empty() {
+                inner.bytes = 0;
+                inner.queue = VecDeque::new();
+            }
+            return Some(PollBody::Packets);
+        }
+        if inner.leaving {
+            return Some(PollBody::Leaving);
+        }
+        if inner.closing {
+            return Some(PollBody::Close);
+        }
+        if std::mem::take(&mut inner.release_poll) {
+            return Some(PollBody::Noop);
+        }
+        inner.waker = Some(waker.clone());
+        None
+    }
+
+    /// A waiting GET returns empty-handed, because the client moves to WebSocket.
+    pub(crate) fn release_poll(&self) {
+        let mut inner = self.0.lock();
+        inner.release_poll = true;
+        inner.wake();
+    }
+
+    /// A GET begins: an older wish for its return is void.
+    pub(crate) fn begin_poll(&self) {
+        self.0.lock().release_poll = false;
+    }
+
+    /// Moves everything that is queued, and all that follows, to another transport. Returns the old one.
+    pub(crate) fn switch(&self, sink: Sink) -> Sink {
+        let mut inner = self.0.lock();
+        inner.sent = 0;
+        // The caller is the task of the new transport and sends what is queued.
+        inner.owner = Owner::Task;
+        let old = std::mem::replace(&mut inner.sink, sink);
+        inner.wake();
+        old
+    }
+
+    /// Accepts nothing more. With `discard` what is queued is thrown away; the number of packets is returned.
+    pub(crate) fn close(&self, discard: bool, leaving: bool) -> usize {
+        let mut inner = self.0.lock();
+        inner.closing = true;
+        inner.leaving |= leaving;
+        let lost = if discard {
+            let lost = inner.queue.len();
+            inner.queue = VecDeque::new();
+            inner.bytes = 0;
+            lost
+        } else {
+            0
+        };
+        inner.wake();
+        lost
+    }
+
+    /// Lets go of the transport; returns how many packets never left.
+    pub(crate) fn release(&self) -> usize {
+        let mut inner = self.0.lock();
+        inner.closing = true;
+        inner.sink = Sink::Closed;
+        inner.bytes = 0;
+        let lost = inner.queue.len();
+        inner.queue = VecDeque::new();
+        lost
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.0.lock().closing
+    }
+
+    /// Since when nothing moved although packets wait.
+    pub(crate) fn stuck_since(&self) -> Option<Time> {
+        let inner = self.0.lock();
+        (!inner.queue.is_empty()).then_some(inner.progress)
+    }
+
+    /// Queued bytes and packets.
+    pub(crate) fn depth(&self) -> (usize, usize) {
+        let inner = self.0.lock();
+        (inner.bytes, inner.queue.len())
+    }
+}
+
+impl Inner {
+    fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    fn drain(&mut self, scratch: &mut Vec<u8>, now: Time, total: &mut u64) -> Drained {
+        let Self { queue, bytes, sent, sink, progress, .. } = self;
+        let Sink::Tcp(stream) = sink else { return Drained::Empty };
+        while let Some(front) = queue.front() {
+            let (wanted, result) = match front {
+                Item::Shared(packet) if packet.websocket().len() > COPY_LIMIT => {
+                    let rest = &packet.websocket()[*sent..];
+                    (rest.len(), stream.try_write(rest))
+                }
+                _ => {
+                    scratch.clear();
+                    let mut skip = *sent;
+                    for item in queue.iter() {
+                        let len = item.websocket_len();
+                        let too_much = scratch.len() + len > SCRATCH || len > COPY_LIMIT;
+                        if too_much && !scratch.is_empty() {
+                            break;
+                        }
+                        item.write_websocket(scratch, skip);
+                        skip = 0;
+                    }
+                    (scratch.len(), stream.try_write(scratch))
+                }
+            };
+            let written = match result {
+                Ok(written) => written,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Drained::Blocked,
+                Err(_) => return Drained::Broken,
+            };
+            *progress = now;
+            *total += written as u64;
+            let mut left = *sent + written;
+            while let Some(item) = queue.front() {
+                let len = item.websocket_len();
+                if left < len {
+                    break;
+                }
+                left -= len;
+                *bytes = bytes.saturating_sub(item.size());
+                queue.pop_front();
+            }
+            *sent = left;
+            if written < wanted {
+                return Drained::Blocked;
+            }
+        }
+        // An idle connection keeps no buffer.
+        *queue = VecDeque::new();
+        *bytes = 0;
+        Drained::Empty
+    }
+}

@@ -1,0 +1,373 @@
+//! The one task of a WebSocket connection: it reads, and it writes when nobody else can.
+//!
+//! Others write to the socket as well (the flusher, under the outbox's lock), but only this task may wait for the socket:
+//! a stream has one waker for each direction.
+
+use std::{
+    cell::RefCell,
+    io::{self, Read},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use socket2::SockRef;
+use sockeye_proto::{
+    eio::{packet::Packet as EioPacket, session::Lane},
+    error::DecodeError,
+    ws::{Decoder, Flow, Frame, Opcode, close_frame, write_frame},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, Interest, ReadBuf},
+    net::TcpStream,
+};
+
+use super::{
+    Conn, Received,
+    outbox::{Drained, SCRATCH},
+};
+use crate::{ns::socket::SocketInner, reason::DisconnectReason};
+
+/// One read takes at most this much.
+const READ: usize = 64 * 1024;
+
+thread_local! {
+    /// Idle connections own no buffer: whoever reads borrows its thread's. Never held over an await.
+    static BUFFERS: RefCell<Buffers> = RefCell::new(Buffers { read: vec![0; READ], write: Vec::with_capacity(SCRATCH) });
+}
+
+struct Buffers {
+    read: Vec<u8>,
+    write: Vec<u8>,
+}
+
+/// What the reader remembers between two polls: a frame's beginning, and input that has to wait.
+pub(crate) struct Reader {
+    decoder: Decoder,
+    held: Option<Box<Held>>,
+}
+
+/// Input that a socket's handlers are not ready for.
+struct Held {
+    input: Vec<u8>,
+    socket: Arc<SocketInner>,
+}
+
+impl Reader {
+    /// Goes on with a decoder that may be in the middle of a frame.
+    pub(crate) fn new(decoder: Decoder) -> Self {
+        Self { decoder, held: None }
+    }
+
+    /// Decodes and handles `input`; true while the connection lives.
+    pub(crate) fn feed(&mut self, conn: &Arc<Conn>, input: &mut [u8]) -> bool {
+        let max_payload = conn.engine.config.session.max_payload;
+        let mut alive = true;
+        let mut full = None;
+        let fed = self.decoder.feed(input, max_payload, |frame: Frame<'_>| {
+            let received = match frame {
+                Frame::Text(text) => match EioPacket::decode_text(text) {
+                    Ok(packet) => conn.receive(Lane::Main, packet),
+                    Err(error) => conn.fail(error),
+                },
+                Frame::Binary(data) => conn.receive(Lane::Main, EioPacket::Binary(data.into())),
+                Frame::Ping(data) => {
+                    conn.pong(data);
+                    Received::Handled
+                }
+                Frame::Pong(_) => Received::Handled,
+                Frame::Close { .. } => {
+                    conn.close(DisconnectReason::TransportClose);
+                    Received::Closed
+                }
+            };
+            match received {
+                Received::Handled | Received::Probe | Received::Upgraded | Received::DropProbe => Flow::Continue,
+                Received::Full(socket) => {
+                    full = Some(socket);
+                    Flow::Pause
+                }
+                Received::Closed => {
+                    alive = false;
+                    Flow::Pause
+                }
+            }
+        });
+        match fed {
+            Ok(_) if !alive => false,
+            Ok(consumed) => {
+                if let Some(socket) = full {
+                    let rest = input[consumed..].to_vec();
+                    let now = conn.engine.clock.now();
+                    conn.with_session(|session| session.pause_heartbeat(now, &conn.engine.config.session));
+                    self.held = Some(Box::new(Held { input: rest, socket }));
+                }
+                true
+            }
+            Err(error) => {
+                conn.websocket_error(error);
+                false
+            }
+        }
+    }
+
+    /// Goes on with held input once there is room for it. False while the reader has to wait.
+    pub(crate) fn may_read(&mut self, conn: &Arc<Conn>, cx: &mut Context<'_>) -> bool {
+        loop {
+            let Some(held) = &self.held else { return true };
+            if !held.socket.has_room(cx.waker()) {
+                return false;
+            }
+            let now = conn.engine.clock.now();
+            conn.with_session(|session| session.resume_heartbeat(now));
+            let Some(mut held) = self.held.take() else { return true };
+            if !self.feed(conn, &mut held.input) {
+                return true;
+            }
+        }
+    }
+}
+
+impl Conn {
+    /// WebSocket's own ping, which browsers never send but proxies may.
+    fn pong(self: &Arc<Self>, data: &[u8]) {
+        let mut frame = Vec::with_capacity(data.len() + 2);
+        write_frame(&mut frame, Opcode::Pong, data);
+        self.settle(self.outbox.push_control(frame.into(), self.engine.clock.now()));
+    }
+
+    /// Tells the client which rule of WebSocket it broke, and closes.
+    fn websocket_error(self: &Arc<Self>, error: DecodeError) {
+        self.engine.metrics.decode_error(error);
+        tracing::debug!(sid = %self.sid, %error, "closing a WebSocket");
+        let frame = close_frame(Some(error.close_code()), error.kind());
+        self.settle(self.outbox.push_control(frame.into(), self.engine.clock.now()));
+        self.close(if error.layer() == sockeye_proto::error::Layer::WebSocket && error.close_code() == 1009 {
+            DisconnectReason::TransportClose
+        } else {
+            DisconnectReason::TransportError
+        });
+    }
+}
+
+/// Runs a WebSocket over TCP until the connection is over. `first` is what was read together with the handshake.
+async fn run(conn: Arc<Conn>, stream: Arc<TcpStream>, mut reader: Reader, mut first: Vec<u8>) {
+    if !first.is_empty() {
+        conn.outbox.claim();
+        reader.feed(&conn, &mut first);
+    }
+    drop(first);
+    std::future::poll_fn(|cx| poll(&conn, &stream, &mut reader, cx)).await;
+    drop(reader);
+    // Boxed, so that a task is not as large as its farewell for all its life.
+    Box::pin(linger(&conn, &stream)).await;
+    conn.engine.metrics.undelivered(conn.outbox.release());
+}
+
+/// One turn: write if the socket was full, then read and answer. Ready when the connection is over and flushed.
+fn poll(conn: &Arc<Conn>, stream: &TcpStream, reader: &mut Reader, cx: &mut Context<'_>) -> Poll<()> {
+    let engine = &conn.engine;
+    // Registered before anything is looked at, so that no change is missed.
+    conn.outbox.register_task(cx.waker());
+    loop {
+        let closing = conn.outbox.is_closing();
+        if conn.outbox.is_blocked() || closing {
+            match flush(conn) {
+                Drained::Empty if closing => return Poll::Ready(()),
+                Drained::Empty => {}
+                Drained::Blocked => match stream.poll_write_ready(cx) {
+                    Poll::Ready(Ok(())) => continue,
+                    Poll::Ready(Err(_)) => return broken(conn, DisconnectReason::TransportError),
+                    Poll::Pending => {
+                        conn.deadline_moved_closer();
+                        if closing {
+                            return Poll::Pending;
+                        }
+                    }
+                },
+                Drained::Broken => return broken(conn, DisconnectReason::TransportError),
+            }
+        }
+        if !reader.may_read(conn, cx) || conn.outbox.pause_reader(&engine.config.outbox) {
+            return Poll::Pending;
+        }
+        match stream.poll_read_ready(cx) {
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(_)) => return broken(conn, DisconnectReason::TransportError),
+            Poll::Pending => return Poll::Pending,
+        }
+        let read = BUFFERS.with_borrow_mut(|buffers| {
+            // The handlers' answers to this read leave in one write at its end.
+            match read(stream, &mut buffers.read) {
+                Ok(0) => Err(Some(DisconnectReason::TransportClose)),
+                Ok(n) => {
+                    conn.outbox.claim();
+                    engine.metrics.received_websocket(n);
+                    reader.feed(conn, &mut buffers.read[..n]);
+                    Ok(())
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(None),
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+                    Err(Some(DisconnectReason::TransportClose))
+                }
+                Err(_) => Err(Some(DisconnectReason::TransportError)),
+            }
+        });
+        match read {
+            Ok(()) => {
+                if flush(conn) == Drained::Broken {
+                    return broken(conn, DisconnectReason::TransportError);
+                }
+            }
+            Err(None) => {}
+            Err(Some(reason)) => return broken(conn, reason),
+        }
+    }
+}
+
+fn flush(conn: &Arc<Conn>) -> Drained {
+    let mut written = 0;
+    let drained = BUFFERS.with_borrow_mut(|buffers| {
+        conn.outbox.flush_own(&mut buffers.write, conn.engine.clock.now(), &mut written)
+    });
+    if written > 0 {
+        conn.engine.metrics.sent_websocket(written);
+    }
+    drained
+}
+
+/// The stream is useless: nothing can be flushed.
+fn broken(conn: &Arc<Conn>, reason: DisconnectReason) -> Poll<()> {
+    conn.close(reason);
+    conn.engine.metrics.undelivered(conn.outbox.release());
+    Poll::Ready(())
+}
+
+/// Reads what is there. A short read means that the socket is empty: saying so saves the call that would find out.
+fn read(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut got = 0;
+    let result = stream.try_io(Interest::READABLE, || {
+        got = (&*SockRef::from(stream)).read(buffer)?;
+        if got > 0 && got < buffer.len() { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+    });
+    match result {
+        Err(error) if got == 0 => Err(error),
+        _ => Ok(got),
+    }
+}
+
+/// Says goodbye and waits a moment for the client to have read it: closing a socket with unread input would reset it and
+/// take the last frames away from the client.
+async fn linger(conn: &Arc<Conn>, stream: &TcpStream) {
+    let goodbye = close_frame(None, "");
+    if stream.try_write(&goodbye).is_err() {
+        return;
+    }
+    let _ = SockRef::from(stream).shutdown(std::net::Shutdown::Write);
+    let wait = async {
+        loop {
+            if stream.readable().await.is_err() {
+                return;
+            }
+            let read = BUFFERS.with_borrow_mut(|buffers| stream.try_read(&mut buffers.read));
+            match read {
+                Ok(0) => return,
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return,
+                _ => {}
+            }
+        }
+    };
+    let _ = tokio::time::timeout(conn.engine.config.linger, wait).await;
+}
+
+/// Any stream that is not plain TCP: TLS, a Unix socket, what an embedding server brought.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+/// Runs a WebSocket over any other stream. Only this task writes to it.
+pub(crate) async fn run_stream(
+    conn: Arc<Conn>,
+    mut stream: Box<dyn Stream>,
+    mut reader: Reader,
+    mut first: Vec<u8>,
+) {
+    if !first.is_empty() {
+        reader.feed(&conn, &mut first);
+    }
+    drop(first);
+    let mut out = Vec::new();
+    let mut written = 0;
+    std::future::poll_fn(|cx| poll_stream(&conn, &mut *stream, &mut reader, &mut out, &mut written, cx)).await;
+    conn.engine.metrics.undelivered(conn.outbox.release());
+    let farewell = async {
+        stream.write_all(&close_frame(None, "")).await?;
+        stream.shutdown().await
+    };
+    let _ = tokio::time::timeout(conn.engine.config.linger, farewell).await;
+}
+
+fn poll_stream(
+    conn: &Arc<Conn>,
+    mut stream: &mut dyn Stream,
+    reader: &mut Reader,
+    out: &mut Vec<u8>,
+    written: &mut usize,
+    cx: &mut Context<'_>,
+) -> Poll<()> {
+    let engine = &conn.engine;
+    conn.outbox.register_task(cx.waker());
+    loop {
+        let closing = conn.outbox.is_closing();
+        loop {
+            if *written == out.len() {
+                *written = 0;
+                if !conn.outbox.take_stream_bytes(out, engine.clock.now()) {
+                    *out = Vec::new();
+                    break;
+                }
+            }
+            match Pin::new(&mut stream).poll_write(cx, &out[*written..]) {
+                Poll::Ready(Ok(0) | Err(_)) => return broken(conn, DisconnectReason::TransportError),
+                Poll::Ready(Ok(n)) => {
+                    *written += n;
+                    engine.metrics.sent_websocket(n as u64);
+                }
+                Poll::Pending => break,
+            }
+        }
+        match Pin::new(&mut stream).poll_flush(cx) {
+            Poll::Ready(Err(_)) => return broken(conn, DisconnectReason::TransportError),
+            Poll::Ready(Ok(())) if closing && out.is_empty() => return Poll::Ready(()),
+            _ if closing => return Poll::Pending,
+            _ => {}
+        }
+        // What was taken out of the queue but has not left counts as unread by the client, too.
+        if !reader.may_read(conn, cx) || out.len() - *written >= SCRATCH {
+            return Poll::Pending;
+        }
+        let read = BUFFERS.with_borrow_mut(|buffers| {
+            let mut buffer = ReadBuf::new(&mut buffers.read);
+            match Pin::new(&mut stream).poll_read(cx, &mut buffer) {
+                Poll::Pending => None,
+                Poll::Ready(Err(_)) => Some(Err(DisconnectReason::TransportError)),
+                Poll::Ready(Ok(())) if buffer.filled().is_empty() => Some(Err(DisconnectReason::TransportClose)),
+                Poll::Ready(Ok(())) => {
+                    engine.metrics.received_websocket(buffer.filled().len());
+                    reader.feed(conn, buffer.filled_mut());
+                    Some(Ok(()))
+                }
+            }
+        });
+        match read {
+            None => return Poll::Pending,
+            Some(Ok(())) => {}
+            Some(Err(reason)) => return broken(conn, reason),
+        }
+    }
+}
+
+/// Starts the task of a WebSocket over TCP. The server's end waits for it.
+pub(crate) fn start(conn: Arc<Conn>, stream: Arc<TcpStream>, reader: Reader, first: Vec<u8>) {
+    let engine = conn.engine.clone();
+    engine.spawn(run(conn, stream, reader, first));
+}

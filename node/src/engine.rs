@@ -1,0 +1,379 @@
+//! What all parts of one server share.
+
+use std::{
+    any::Any,
+    collections::HashMap,
+    future::Future,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::future::BoxFuture;
+use rand::RngCore;
+use sockeye_proto::{
+    Limits,
+    bus::Target,
+    eio::session::Settings,
+    id::{NodeId, Sid, SidKeys, SocketId},
+    name::{NamespacePath, RoomName},
+    prepared::Packet,
+    sio::Args,
+};
+use tokio::sync::Notify;
+
+use crate::{
+    cluster::{AckSink, Cluster, Local},
+    conn::{Clock, Conn, flusher::Flusher, outbox::OutboxLimits, registry::Registry, wheel::Wheel},
+    http::cors::Cors,
+    metrics::Metrics,
+    ns::{Namespace, event_packet},
+    reason::DisconnectReason,
+    state::StateMap,
+};
+
+/// Everything that can be set, after it was checked.
+#[derive(Debug)]
+pub(crate) struct Config {
+    pub(crate) name: String,
+    pub(crate) path: String,
+    pub(crate) session: Settings,
+    pub(crate) polling: bool,
+    pub(crate) websocket: bool,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) limits: Limits,
+    pub(crate) outbox: OutboxLimits,
+    pub(crate) mailbox: usize,
+    pub(crate) concurrency: usize,
+    pub(crate) cors: Cors,
+    /// How long a closed WebSocket is kept for the client to read the last frames.
+    pub(crate) linger: Duration,
+    /// How long a client may take for a request's head, and for its body.
+    pub(crate) request_timeout: Duration,
+    /// How long the end of the server may take.
+    pub(crate) shutdown_timeout: Duration,
+}
+
+/// The server's core: connections, namespaces, the cluster, and the tasks that serve them.
+pub(crate) struct Engine {
+    pub(crate) node: NodeId,
+    boot: [u8; 2],
+    pub(crate) keys: SidKeys,
+    pub(crate) clock: Clock,
+    pub(crate) config: Config,
+    pub(crate) registry: Registry,
+    pub(crate) wheel: Wheel,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) state: StateMap,
+    flushers: Box<[Arc<Flusher>]>,
+    namespaces: HashMap<NamespacePath, Arc<Namespace>>,
+    cluster: OnceLock<Arc<Cluster>>,
+    tasks: AtomicUsize,
+    tasks_done: Notify,
+    draining: AtomicBool,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("node", &self.node).finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    pub(crate) fn new(
+        node: NodeId,
+        boot: [u8; 2],
+        keys: SidKeys,
+        config: Config,
+        metrics: Arc<Metrics>,
+        state: StateMap,
+        namespaces: HashMap<NamespacePath, Arc<Namespace>>,
+    ) -> Arc<Self> {
+        let shortest = [config.session.ping_interval, config.session.ping_timeout, config.connect_timeout];
+        let workers = std::thread::available_parallelism().map_or(1, usize::from).min(8);
+        Arc::new(Self {
+            node,
+            boot,
+            keys,
+            clock: Clock::start(),
+            registry: Registry::new(),
+            wheel: Wheel::new(shortest.into_iter().min().unwrap_or(Duration::from_secs(1))),
+            metrics,
+            state,
+            flushers: (0..workers).map(|_| Arc::default()).collect(),
+            namespaces,
+            cluster: OnceLock::new(),
+            tasks: AtomicUsize::new(0),
+            tasks_done: Notify::new(),
+            draining: AtomicBool::new(false),
+            config,
+        })
+    }
+
+    /// Starts the flushers and the timer.
+    pub(crate) fn start(self: &Arc<Self>, cluster: Arc<Cluster>) {
+        let local: Arc<dyn Local> = self.clone();
+        cluster.attach(Arc::downgrade(&local));
+        let _ = self.cluster.set(cluster);
+        for flusher in &self.flushers {
+            tokio::spawn(flusher.clone().run(self.clock, self.metrics.clone()));
+        }
+        tokio::spawn(run_timer(Arc::downgrade(self), self.wheel.tick()));
+    }
+
+    // === lookups ===
+
+    pub(crate) fn cluster(&self) -> &Arc<Cluster> {
+        // `start` runs before anything that could ask: the builder does both.
+        self.cluster.get().expect("the engine was started")
+    }
+
+    pub(crate) fn namespace(&self, path: &str) -> Option<Arc<Namespace>> {
+        self.namespaces.get(path).cloned()
+    }
+
+    pub(crate) fn namespaces(&self) -> impl Iterator<Item = &Arc<Namespace>> {
+        self.namespaces.values()
+    }
+
+    /// The connection that a client means by this text, if it lives here.
+    pub(crate) fn connection(&self, sid: &str) -> Option<Arc<Conn>> {
+        let sid = self.keys.verify(sid).ok()?;
+        self.registry.get(sid.key()).filter(|conn| conn.sid == sid)
+    }
+
+    pub(crate) fn mint(&self) -> Sid {
+        let mut random = [0; 13];
+        rand::rng().fill_bytes(&mut random);
+        self.keys.mint(self.node, self.boot, random)
+    }
+
+    pub(crate) fn new_socket_id(&self) -> SocketId {
+        let mut random = [0; 15];
+        rand::rng().fill_bytes(&mut random);
+        SocketId::from_random(random)
+    }
+
+    // === flushers ===
+
+    pub(crate) fn flusher_count(&self) -> usize {
+        self.flushers.len()
+    }
+
+    pub(crate) fn flusher_index(&self, key: u64) -> usize {
+        (key >> 40) as usize % self.flushers.len()
+    }
+
+    pub(crate) fn flusher_at(&self, index: usize) -> &Flusher {
+        &self.flushers[index]
+    }
+
+    pub(crate) fn flusher(&self, key: u64) -> &Flusher {
+        &self.flushers[self.flusher_index(key)]
+    }
+
+    // === tasks ===
+
+    /// Runs something that the server's end waits for: handlers, and the goodbye of connections.
+    pub(crate) fn spawn(self: &Arc<Self>, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.fetch_add(1, Ordering::AcqRel);
+        let guard = TaskGuard(self.clone());
+        tokio::spawn(async move {
+            let _guard = guard;
+            task.await;
+        });
+    }
+
+    /// Waits until no task is left.
+    async fn tasks_done(&self) {
+        loop {
+            let notified = self.tasks_done.notified();
+            if self.tasks.load(Ordering::Acquire) == 0 {
+                return;
+            }
+            notified.await;
+        }
+    }
+
+    pub(crate) fn handler_panicked(&self, namespace: &NamespacePath, panic: &(dyn Any + Send)) {
+        let text = panic
+            .downcast_ref::<&str>()
+            .copied()
+            .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+            .unwrap_or("no message");
+        self.metrics.handler_panics.inc();
+        tracing::error!(%namespace, panic = text, "a handler panicked");
+    }
+
+    // === the end ===
+
+    /// Whether the server is on its way out and takes no new clients.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// Closes every connection, lets the disconnect handlers end, and leaves the cluster. Bounded by the shutdown timeout.
+    pub(crate) async fn shutdown(&self) {
+        self.draining.store(true, Ordering::Release);
+        for conn in self.registry.all() {
+            conn.close(DisconnectReason::ServerShuttingDown);
+        }
+        if tokio::time::timeout(self.config.shutdown_timeout, self.tasks_done()).await.is_err() {
+            tracing::warn!(tasks = self.tasks.load(Ordering::Acquire), "handlers were cut off at the end of the server");
+        }
+        self.cluster().leave().await;
+    }
+
+    /// Sends an event that local clients have to answer. The sink hears of each of them exactly once, unless the returned
+    /// entry is forgotten or expires.
+    pub(crate) fn ask_local(
+        &self,
+        ns: &Namespace,
+        event: &str,
+        args: &Args,
+        target: &Target,
+        ttl: Duration,
+        sink: Arc<dyn AckSink>,
+    ) -> (usize, u64) {
+        let sockets = ns.rooms.collect(target);
+        if sockets.is_empty() {
+            return (0, 0);
+        }
+        let deadline = self.clock.now().plus(ttl);
+        // Noted before the packet can leave: an answer may be faster than this function.
+        let id = ns.acks.open(sockets.iter().map(|socket| socket.id), sink, deadline);
+        for socket in &sockets {
+            socket.owe(id);
+        }
+        ns.push_all(self, Packet::event(ns.path.clone(), event, args.clone(), Some(id)), &sockets);
+        (sockets.len(), id)
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        for flusher in &self.flushers {
+            flusher.stop();
+        }
+    }
+}
+
+struct TaskGuard(Arc<Engine>);
+
+impl Drop for TaskGuard {
+    fn drop(&mut self) {
+        if self.0.tasks.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.tasks_done.notify_waiters();
+        }
+    }
+}
+
+/// Turns the wheel until the engine is gone.
+async fn run_timer(engine: std::sync::Weak<Engine>, tick: Duration) {
+    let mut ticks = tokio::time::interval(tick);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let (mut last, mut due) = (0, Vec::new());
+    loop {
+        ticks.tick().await;
+        let Some(engine) = engine.upgrade() else { return };
+        let now = engine.clock.now();
+        last = engine.wheel.due(last, now, &mut due);
+        for (handled, (key, noted)) in due.drain(..).enumerate() {
+            if let Some(conn) = engine.registry.get(key) {
+                conn.on_timer(noted, now);
+            }
+            // A full slot must not hold up the clients of this worker.
+            if handled % 256 == 255 {
+                tokio::task::yield_now().await;
+            }
+        }
+        for ns in engine.namespaces() {
+            let lost = ns.acks.expire(now);
+            if lost > 0 {
+                engine.metrics.expired_acks.inc_by(lost as u64);
+            }
+        }
+    }
+}
+
+impl Local for Engine {
+    fn emit(&self, namespace: &str, event: &str, args: &Args, target: &Target, volatile: bool) -> usize {
+        let Some(ns) = self.namespaces.get(namespace) else { return 0 };
+        if ns.rooms.is_empty() {
+            return 0;
+        }
+        match event_packet(&ns.path, event, args, None) {
+            Ok(packet) => ns.broadcast(self, packet, target, volatile),
+            Err(error) => {
+                tracing::warn!(%error, "an event from the bus was not sent");
+                0
+            }
+        }
+    }
+
+    fn emit_with_ack(
+        &self,
+        namespace: &str,
+        event: &str,
+        args: &Args,
+        target: &Target,
+        ttl: Duration,
+        sink: Arc<dyn AckSink>,
+    ) -> usize {
+        let Some(ns) = self.namespaces.get(namespace) else { return 0 };
+        self.ask_local(ns, event, args, target, ttl, sink).0
+    }
+
+    fn join(&self, namespace: &str, target: &Target, rooms: &[RoomName]) {
+        if let Some(ns) = self.namespaces.get(namespace) {
+            ns.rooms.join_all(target, rooms);
+        }
+    }
+
+    fn leave(&self, namespace: &str, target: &Target, rooms: &[RoomName]) {
+        if let Some(ns) = self.namespaces.get(namespace) {
+            ns.rooms.leave_all(target, rooms);
+        }
+    }
+
+    fn disconnect(&self, namespace: &str, target: &Target, close: bool) {
+        if let Some(ns) = self.namespaces.get(namespace) {
+            for socket in ns.rooms.collect(target) {
+                socket.disconnect(close);
+            }
+        }
+    }
+
+    fn close_room(&self, namespace: &str, room: &RoomName) {
+        if let Some(ns) = self.namespaces.get(namespace) {
+            ns.rooms.close(room);
+        }
+    }
+
+    fn members(&self, namespace: &str, target: &Target) -> Vec<SocketId> {
+        let Some(ns) = self.namespaces.get(namespace) else { return Vec::new() };
+        let mut members = Vec::new();
+        ns.rooms.select(target, |socket| members.push(socket.id));
+        members
+    }
+
+    fn count(&self, namespace: &str, target: &Target) -> usize {
+        self.namespaces.get(namespace).map_or(0, |ns| ns.rooms.count(target))
+    }
+
+    fn server_event(
+        &self,
+        namespace: &str,
+        event: &str,
+        args: Args,
+        from: NodeId,
+    ) -> BoxFuture<'static, Option<Args>> {
+        let handler = self.namespaces.get(namespace).and_then(|ns| ns.handlers.server_events.get(event));
+        match handler {
+            Some(handler) => handler(from, args),
+            None => Box::pin(std::future::ready(None)),
+        }
+    }
+}

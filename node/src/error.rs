@@ -1,0 +1,74 @@
+//! What can go wrong for an application.
+
+use std::time::Duration;
+
+use sockeye_proto::{
+    id::NodeId,
+    sio::{Args, ArgsError},
+};
+
+/// Why an event was not sent, or not everywhere.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EmitError {
+    /// The arguments cannot be serialised.
+    #[error(transparent)]
+    Args(#[from] ArgsError),
+    /// The name is one that the protocol keeps for itself.
+    #[error("`{0}` is a reserved event name: clients could not tell it from the connection's own events")]
+    Reserved(String),
+    /// The bus did not take it: clients of other nodes did not get it.
+    #[error("the event did not reach the other nodes: {0}")]
+    Bus(#[from] sockeye_bus::PublishError),
+}
+
+/// Why a call has no answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CallError {
+    /// The client did not answer in time.
+    #[error("the client did not answer within {0:?}")]
+    Timeout(Duration),
+    /// No such client is connected, or it went while the call waited.
+    #[error("the client is not connected")]
+    Disconnected,
+    /// The event could not be sent.
+    #[error(transparent)]
+    Emit(#[from] EmitError),
+}
+
+/// What many were asked, as far as it was answered.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Gathered<T> {
+    /// The answers.
+    pub answers: Vec<T>,
+    /// How many were asked and did not answer: too late, or gone.
+    pub missing: usize,
+    /// Nodes that did not report at all; what their clients would have said is not counted in `missing`.
+    pub missing_nodes: Vec<NodeId>,
+}
+
+impl<T> Gathered<T> {
+    /// Whether everyone who was asked answered.
+    pub fn is_complete(&self) -> bool {
+        self.missing == 0 && self.missing_nodes.is_empty()
+    }
+}
+
+/// One client's answer to a broadcast.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The client.
+    pub sid: String,
+    /// What it answered.
+    pub args: Args,
+}
+
+/// What was collected from the whole cluster, and which nodes did not answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Partial<T> {
+    /// What this node and all others that answered know.
+    pub value: T,
+    /// Nodes that were alive when the question was asked and did not answer. Empty: the value is complete.
+    pub missing: Vec<NodeId>,
+}

@@ -1,0 +1,183 @@
+//! Long-polling: a GET waits for packets, a POST brings some.
+
+use std::{future::poll_fn, sync::Arc, task::Poll};
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use http_body_util::BodyExt;
+use sockeye_proto::eio::{
+    TransportKind, payload::decode_payload, request::RequestError, session::{Lane, Overlap},
+};
+
+use super::{error_text, leaving, refuse};
+use crate::{
+    conn::{Conn, Received, outbox::PollBody},
+    reason::DisconnectReason,
+};
+
+/// A GET: answered when there is something to say.
+pub(crate) async fn get(conn: Arc<Conn>) -> Response<Body> {
+    let engine = &conn.engine;
+    if conn.transport() != TransportKind::Polling {
+        return refuse(RequestError::BadRequest);
+    }
+    if let Err(overlap) = conn.with_session(|session| session.poll_started()) {
+        // Two GETs at once: nobody can tell which of them the client still reads.
+        if overlap == Overlap::Busy {
+            conn.close(DisconnectReason::TransportError);
+        }
+        return refuse(RequestError::BadRequest);
+    }
+    let _ended = PollEnds(&conn);
+    conn.outbox.begin_poll();
+    if conn.with_session(|session| session.polls_get_noop()) {
+        conn.outbox.release_poll();
+    }
+    let mut body = Vec::new();
+    let max_payload = engine.config.session.max_payload;
+    let found = poll_fn(|cx| match conn.outbox.take_poll(&mut body, max_payload, engine.clock.now(), cx.waker()) {
+        Some(found) => Poll::Ready(found),
+        None => Poll::Pending,
+    })
+    .await;
+    match found {
+        PollBody::Packets => {}
+        PollBody::Noop => body.push(b'6'),
+        PollBody::Close => body.push(b'1'),
+        // Stock clients take a packet `1` for the end of the session they wanted; an error makes them come back.
+        PollBody::Leaving => return leaving(),
+    }
+    engine.metrics.sent_polling(body.len());
+    packets(body)
+}
+
+struct PollEnds<'a>(&'a Arc<Conn>);
+
+impl Drop for PollEnds<'_> {
+    fn drop(&mut self) {
+        self.0.with_session(|session| session.poll_ended());
+    }
+}
+
+/// A POST: its packets are handled in order before it is answered.
+pub(crate) async fn post<B>(conn: Arc<Conn>, request: Request<B>) -> Response<Body>
+where
+    B: http_body::Body<Data = Bytes>,
+    B::Error: std::fmt::Display,
+{
+    let engine = &conn.engine;
+    if conn.transport() != TransportKind::Polling {
+        return refuse(RequestError::BadRequest);
+    }
+    let octets = request
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/octet-stream"));
+    let started = conn.with_session(|session| session.post_started());
+    if octets || started.is_err() {
+        if octets || started == Err(Overlap::Busy) {
+            conn.close(DisconnectReason::TransportError);
+        }
+        return refuse(RequestError::BadRequest);
+    }
+    let _ended = PostEnds(&conn);
+    let max_payload = engine.config.session.max_payload;
+    let body = match tokio::time::timeout(engine.config.request_timeout, read(request, max_payload)).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(TooLarge::Body)) => {
+            engine.metrics.limit_rejected("payload");
+            let mut response = error_text(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                format!(r#"{{"code":3,"message":"The request is larger than {max_payload} bytes"}}"#),
+            );
+            // What is left of the body is not read.
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            return response;
+        }
+        Ok(Err(TooLarge::Broken)) => return refuse(RequestError::BadRequest),
+        Err(_) => {
+            engine.metrics.limit_rejected("request_time");
+            return error_text(
+                StatusCode::REQUEST_TIMEOUT,
+                r#"{"code":3,"message":"The request's body took too long"}"#.into(),
+            );
+        }
+    };
+    engine.metrics.received_polling(body.len());
+    let Ok(text) = str::from_utf8(&body) else {
+        conn.close(DisconnectReason::ParseError);
+        return refuse(RequestError::BadRequest);
+    };
+    for packet in decode_payload(text, engine.config.limits.max_packets_per_payload) {
+        match packet.map_or_else(|error| conn.fail(error), |packet| conn.receive(Lane::Main, packet)) {
+            Received::Full(socket) => {
+                let settings = &engine.config.session;
+                conn.with_session(|session| session.pause_heartbeat(engine.clock.now(), settings));
+                poll_fn(|cx| if socket.has_room(cx.waker()) { Poll::Ready(()) } else { Poll::Pending }).await;
+                conn.with_session(|session| session.resume_heartbeat(engine.clock.now()));
+            }
+            Received::Closed => break,
+            _ => {}
+        }
+    }
+    let mut response = Response::new(Body::from("ok"));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html"));
+    response
+}
+
+struct PostEnds<'a>(&'a Arc<Conn>);
+
+impl Drop for PostEnds<'_> {
+    fn drop(&mut self) {
+        self.0.with_session(|session| session.post_ended());
+    }
+}
+
+enum TooLarge {
+    Body,
+    Broken,
+}
+
+async fn read<B>(request: Request<B>, limit: usize) -> Result<Bytes, TooLarge>
+where
+    B: http_body::Body<Data = Bytes>,
+    B::Error: std::fmt::Display,
+{
+    let body = request.into_body();
+    if body.size_hint().lower() > limit as u64 {
+        return Err(TooLarge::Body);
+    }
+    let mut body = std::pin::pin!(body);
+    let mut first = Bytes::new();
+    let mut more: Vec<u8> = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| {
+            tracing::debug!(%error, "a POST broke off");
+            TooLarge::Broken
+        })?;
+        let Ok(data) = frame.into_data() else { continue };
+        if first.len() + more.len() + data.len() > limit {
+            return Err(TooLarge::Body);
+        }
+        // Nearly every body comes in one piece, which is not copied.
+        if first.is_empty() && more.is_empty() {
+            first = data;
+            continue;
+        }
+        if more.is_empty() {
+            more.extend_from_slice(&std::mem::take(&mut first));
+        }
+        more.extend_from_slice(&data);
+    }
+    Ok(if more.is_empty() { first } else { more.into() })
+}
+
+/// A response that carries packets.
+pub(crate) fn packets(body: Vec<u8>) -> Response<Body> {
+    let mut response = Response::new(Body::from(body));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=UTF-8"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

@@ -1,0 +1,144 @@
+//! How a client gets into a namespace, or is refused.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    task::{Context as Cx, Poll, Waker},
+};
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use sockeye_proto::prepared::Packet;
+
+use super::{
+    Namespace,
+    context::Context,
+    socket::{Socket, SocketInner},
+};
+use crate::{conn::Conn, reason::DisconnectReason};
+
+/// Why a connect handler does not let a client in: the client's `connect_error` gets the message and the data.
+///
+/// Without a message the client is told `Connection rejected by server`.
+#[derive(Clone, Debug, Default)]
+pub struct ConnectRefused {
+    message: Option<String>,
+    data: Option<Box<RawValue>>,
+}
+
+impl ConnectRefused {
+    /// A refusal with a message.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: Some(message.into()), data: None }
+    }
+
+    /// Adds data for the client. Data that cannot be serialised is logged and left out.
+    #[must_use]
+    pub fn data(mut self, data: &impl Serialize) -> Self {
+        match serde_json::value::to_raw_value(data) {
+            Ok(data) => self.data = Some(data),
+            Err(error) => tracing::error!(%error, "the data of a refusal cannot be serialised"),
+        }
+        self
+    }
+
+    /// What the client is told.
+    pub fn message(&self) -> &str {
+        self.message.as_deref().unwrap_or("Connection rejected by server")
+    }
+
+    fn payload(&self) -> Bytes {
+        #[derive(Serialize)]
+        struct Payload<'a> {
+            message: &'a str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            data: Option<&'a RawValue>,
+        }
+        let payload = Payload { message: self.message(), data: self.data.as_deref() };
+        serde_json::to_vec(&payload).unwrap_or_else(|_| br#"{"message":"refused"}"#.to_vec()).into()
+    }
+}
+
+impl std::fmt::Display for ConnectRefused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.message())
+    }
+}
+
+impl std::error::Error for ConnectRefused {}
+
+impl From<&str> for ConnectRefused {
+    fn from(message: &str) -> Self {
+        Self::new(message)
+    }
+}
+
+impl From<String> for ConnectRefused {
+    fn from(message: String) -> Self {
+        Self::new(message)
+    }
+}
+
+/// Runs the connect handler of a namespace for a client that asked to join it. The namespace was noted as being joined.
+pub(crate) fn begin(conn: &Arc<Conn>, ns: &Arc<Namespace>, auth: Option<Bytes>) {
+    let engine = &conn.engine;
+    let socket = SocketInner::new(engine.new_socket_id(), conn, ns, auth);
+    ns.rooms.insert(&socket);
+    let Some(call) = &ns.handlers.connect else {
+        finish(&socket, Ok(()));
+        return;
+    };
+    let started = catch_unwind(AssertUnwindSafe(|| {
+        let mut deciding = call.call(Context::connect(Socket(socket.clone())));
+        match deciding.as_mut().poll(&mut Cx::from_waker(Waker::noop())) {
+            Poll::Ready(decision) => Ok(decision),
+            Poll::Pending => Err(deciding),
+        }
+    }));
+    let deciding = match started {
+        Ok(Ok(decision)) => return finish(&socket, decision),
+        Ok(Err(deciding)) => deciding,
+        Err(panic) => return finish(&socket, Err(panicked(&socket, &*panic))),
+    };
+    engine.spawn(async move {
+        let decision = match AssertUnwindSafe(deciding).catch_unwind().await {
+            Ok(decision) => decision,
+            Err(panic) => Err(panicked(&socket, &*panic)),
+        };
+        finish(&socket, decision);
+    });
+}
+
+fn panicked(socket: &SocketInner, panic: &(dyn std::any::Any + Send)) -> ConnectRefused {
+    socket.conn.engine.handler_panicked(&socket.ns.path, panic);
+    ConnectRefused::new("Internal server error")
+}
+
+fn finish(socket: &Arc<SocketInner>, decision: Result<(), ConnectRefused>) {
+    let (conn, ns) = (&socket.conn, &socket.ns);
+    let metrics = &conn.engine.metrics;
+    match decision {
+        Ok(()) if conn.accept(&ns.path, socket) => {
+            metrics.namespace_connect("ok");
+            socket.connected();
+            // The connection may have ended between the two: then nobody else ends this socket.
+            if let Some(reason) = conn.closed() {
+                socket.closed(reason);
+            }
+        }
+        // The handler let the client in, but it left meanwhile: the disconnect handler must hear of it.
+        Ok(()) => {
+            metrics.namespace_connect("gone");
+            conn.refuse(&ns.path);
+            socket.closed(conn.closed().unwrap_or(DisconnectReason::ClientNamespaceDisconnect));
+        }
+        Err(refused) => {
+            metrics.namespace_connect("refused");
+            conn.refuse(&ns.path);
+            socket.refused();
+            conn.send(&Packet::connect_error(ns.path.clone(), refused.payload()));
+        }
+    }
+}

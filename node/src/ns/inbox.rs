@@ -1,0 +1,207 @@
+//! The events of one socket, in the order in which they came, on their way to the handlers.
+//!
+//! Handlers start in order and run side by side, up to a bound. A handler that can answer without waiting does so right
+//! here, in the reader's turn; only one that has to wait becomes a task.
+
+use std::{
+    collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, atomic::Ordering},
+    task::{Context as Cx, Poll, Waker},
+};
+
+use futures_util::{FutureExt, future::BoxFuture};
+use sockeye_proto::{name::RoomName, sio::Args};
+
+use super::{
+    context::Context,
+    handler::EventCall,
+    socket::{Phase, Socket, SocketInner},
+};
+use crate::{conn::outbox::Item, reason::DisconnectReason};
+
+/// Packets that may wait for the answer to CONNECT.
+const HELD: usize = 4096;
+
+/// One thing for a handler to do.
+pub(crate) enum Job {
+    Event { call: Arc<dyn EventCall>, name: Arc<str>, args: Args, ack: Option<u64> },
+    Disconnect(DisconnectReason),
+}
+
+/// Guarded by one lock in the socket, under which only the connection's outbox may be locked.
+#[derive(Default)]
+pub(crate) struct Inbox {
+    queue: VecDeque<Job>,
+    in_flight: u16,
+    /// Somebody is starting handlers; others only queue.
+    running: bool,
+    /// Ids of the acks that the client owes.
+    pub(crate) owed: Vec<u64>,
+    rare: Option<Box<Rare>>,
+}
+
+/// What most sockets never need.
+#[derive(Default)]
+pub(crate) struct Rare {
+    /// Packets for a client that does not know yet that it is connected.
+    pub(crate) held: Vec<Item>,
+    /// Readers that wait for room.
+    readers: Vec<Waker>,
+    /// The rooms at the end.
+    pub(crate) rooms: Vec<RoomName>,
+}
+
+impl Inbox {
+    pub(crate) fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    pub(crate) fn rare_ref(&self) -> Option<&Rare> {
+        self.rare.as_deref()
+    }
+
+    /// Keeps a packet until the client knows that it is connected. False when too much waits already.
+    pub(crate) fn hold(&mut self, item: Item) -> bool {
+        let held = &mut self.rare().held;
+        let room = held.len() < HELD;
+        if room {
+            held.push(item);
+        }
+        room
+    }
+
+    /// What was held, in order.
+    pub(crate) fn take_held(&mut self) -> Vec<Item> {
+        self.rare.as_mut().map(|rare| std::mem::take(&mut rare.held)).unwrap_or_default()
+    }
+
+    pub(crate) fn wake_readers(&mut self) {
+        if let Some(rare) = &mut self.rare {
+            rare.readers.drain(..).for_each(Waker::wake);
+        }
+    }
+}
+
+impl SocketInner {
+    /// Hands a job to its handler, or queues it behind others. True if the queue is full: read no further.
+    pub(crate) fn submit(self: &Arc<Self>, job: Job) -> bool {
+        let config = &self.conn.engine.config;
+        {
+            let mut inbox = self.inbox.lock();
+            let busy = inbox.running
+                || !inbox.queue.is_empty()
+                || usize::from(inbox.in_flight) >= config.concurrency
+                || self.phase.load(Ordering::Acquire) == Phase::Connecting as u8;
+            if busy {
+                inbox.queue.push_back(job);
+                return inbox.queue.len() >= config.mailbox;
+            }
+            inbox.running = true;
+            inbox.in_flight += 1;
+        }
+        let done = self.start(job);
+        self.run_queue(done);
+        false
+    }
+
+    /// Starts queued jobs as far as the bound allows. The caller has set `running`; `done` says whether its job is over.
+    fn run_queue(self: &Arc<Self>, mut done: bool) {
+        let config = &self.conn.engine.config;
+        loop {
+            let job = {
+                let mut inbox = self.inbox.lock();
+                if done {
+                    inbox.in_flight -= 1;
+                }
+                if usize::from(inbox.in_flight) >= config.concurrency {
+                    inbox.running = false;
+                    return;
+                }
+                let Some(job) = inbox.queue.pop_front() else {
+                    inbox.queue = VecDeque::new();
+                    inbox.running = false;
+                    inbox.wake_readers();
+                    return;
+                };
+                inbox.in_flight += 1;
+                if inbox.queue.len() == config.mailbox / 2 {
+                    inbox.wake_readers();
+                }
+                job
+            };
+            done = self.start(job);
+        }
+    }
+
+    /// Lets queued jobs run, now that the client is connected.
+    pub(crate) fn run_waiting(self: &Arc<Self>) {
+        {
+            let mut inbox = self.inbox.lock();
+            if inbox.running {
+                return;
+            }
+            inbox.running = true;
+        }
+        self.run_queue(false);
+    }
+
+    /// Whether the reader may go on; if not, it is woken when it may.
+    pub(crate) fn has_room(&self, waker: &Waker) -> bool {
+        let mut inbox = self.inbox.lock();
+        if inbox.queue.len() <= self.conn.engine.config.mailbox / 2
+            || self.phase.load(Ordering::Acquire) == Phase::Closed as u8
+        {
+            return true;
+        }
+        let readers = &mut inbox.rare().readers;
+        if !readers.iter().any(|known| known.will_wake(waker)) {
+            readers.push(waker.clone());
+        }
+        false
+    }
+
+    /// Starts a handler. True if it is over already; otherwise it goes on as a task of its own.
+    fn start(self: &Arc<Self>, job: Job) -> bool {
+        let engine = &self.conn.engine;
+        let socket = Socket(self.clone());
+        let started = catch_unwind(AssertUnwindSafe(|| {
+            let mut handling: BoxFuture<'static, ()> = match job {
+                Job::Event { call, name, args, ack } => call.call(Context::event(socket, name, args, ack)),
+                Job::Disconnect(reason) => match &self.ns.handlers.disconnect {
+                    Some(call) => call.call(Context::disconnect(socket, reason)),
+                    None => return None,
+                },
+            };
+            match handling.as_mut().poll(&mut Cx::from_waker(Waker::noop())) {
+                Poll::Ready(()) => None,
+                Poll::Pending => Some(handling),
+            }
+        }));
+        let handling = match started {
+            Ok(None) => return true,
+            Ok(Some(handling)) => handling,
+            Err(panic) => {
+                engine.handler_panicked(&self.ns.path, &*panic);
+                return true;
+            }
+        };
+        let socket = self.clone();
+        engine.spawn(async move {
+            if let Err(panic) = AssertUnwindSafe(handling).catch_unwind().await {
+                socket.conn.engine.handler_panicked(&socket.ns.path, &*panic);
+            }
+            let resume = {
+                let mut inbox = socket.inbox.lock();
+                inbox.in_flight -= 1;
+                let resume = !inbox.running && !inbox.queue.is_empty();
+                inbox.running |= resume;
+                resume
+            };
+            if resume {
+                socket.run_queue(false);
+            }
+        });
+        false
+    }
+}

@@ -1,0 +1,184 @@
+//! Namespaces: their handlers, who is in their rooms, and the acks they wait for. Knows connections only as something to
+//! push packets to, and nothing of HTTP or the bus.
+
+pub(crate) mod acks;
+pub(crate) mod builder;
+pub(crate) mod connect;
+pub(crate) mod context;
+pub(crate) mod extract;
+pub(crate) mod handler;
+pub(crate) mod inbox;
+pub(crate) mod operator;
+pub(crate) mod rooms;
+pub(crate) mod socket;
+
+use std::{collections::HashMap, sync::Arc};
+
+use futures_util::future::BoxFuture;
+use smallvec::SmallVec;
+use sockeye_proto::{
+    bus::Target,
+    id::NodeId,
+    name::NamespacePath,
+    prepared::{Packet, Prepared},
+    sio::{Args, IntoArgs, RESERVED},
+};
+
+use crate::{
+    conn::{
+        Conn,
+        outbox::{Item, Pushed},
+    },
+    engine::Engine,
+    error::EmitError,
+    reason::DisconnectReason,
+};
+use acks::Acks;
+use handler::{ConnectCall, EventCall};
+use rooms::Rooms;
+
+/// A handler of server-to-server events: gets the sender and the arguments, returns the answer.
+pub(crate) type ServerEventCall = Arc<dyn Fn(NodeId, Args) -> BoxFuture<'static, Option<Args>> + Send + Sync>;
+
+/// What was registered for a namespace. Never changes once the server runs.
+#[derive(Default)]
+pub(crate) struct Handlers {
+    pub(crate) connect: Option<Arc<dyn ConnectCall>>,
+    pub(crate) disconnect: Option<Arc<dyn EventCall>>,
+    pub(crate) events: HashMap<Arc<str>, Arc<dyn EventCall>>,
+    pub(crate) fallback: Option<Arc<dyn EventCall>>,
+    pub(crate) server_events: HashMap<Box<str>, ServerEventCall>,
+}
+
+impl Handlers {
+    fn event(&self, name: &str) -> Option<(Arc<dyn EventCall>, Arc<str>)> {
+        match self.events.get_key_value(name) {
+            Some((name, call)) => Some((call.clone(), name.clone())),
+            None => self.fallback.as_ref().map(|call| (call.clone(), Arc::from(name))),
+        }
+    }
+}
+
+/// One namespace of this node.
+pub(crate) struct Namespace {
+    pub(crate) path: NamespacePath,
+    pub(crate) handlers: Handlers,
+    pub(crate) rooms: Rooms,
+    pub(crate) acks: Acks,
+}
+
+impl std::fmt::Debug for Namespace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Namespace").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl Namespace {
+    pub(crate) fn new(path: NamespacePath, handlers: Handlers) -> Self {
+        Self { path, handlers, rooms: Rooms::new(), acks: Acks::default() }
+    }
+
+    /// Sends a packet to everyone on this node whom the target means; returns how many.
+    pub(crate) fn broadcast(
+        &self,
+        engine: &Engine,
+        packet: Packet,
+        target: &Target,
+        volatile: bool,
+    ) -> usize {
+        if self.rooms.is_empty() {
+            return 0;
+        }
+        let (binary, ack) = (packet.has_binary(), false);
+        let packet = Arc::new(Prepared::new(packet));
+        let mut fanout = Fanout::new(engine, volatile);
+        self.rooms.select(target, |socket| {
+            let pushed = socket.deliver(Item::Shared(packet.clone()), fanout.volatile, fanout.now);
+            fanout.note(&socket.conn, pushed);
+        });
+        let reached = fanout.finish();
+        engine.metrics.packets_sent(binary, ack, reached as u64);
+        reached
+    }
+
+    /// Sends the same packet to a list of sockets.
+    pub(crate) fn push_all(&self, engine: &Engine, packet: Packet, sockets: &[Arc<socket::SocketInner>]) {
+        let binary = packet.has_binary();
+        let packet = Arc::new(Prepared::new(packet));
+        let mut fanout = Fanout::new(engine, false);
+        for socket in sockets {
+            let pushed = socket.deliver(Item::Shared(packet.clone()), false, fanout.now);
+            fanout.note(&socket.conn, pushed);
+        }
+        let reached = fanout.finish();
+        engine.metrics.packets_sent(binary, false, reached as u64);
+    }
+}
+
+/// Gathers what a fan-out leaves to do: connections for the flushers, in one go each, and clients that are too slow.
+struct Fanout<'a> {
+    engine: &'a Engine,
+    now: sockeye_proto::Time,
+    volatile: bool,
+    dirty: SmallVec<[Vec<Arc<Conn>>; 4]>,
+    slow: Vec<Arc<Conn>>,
+    reached: usize,
+    dropped: u64,
+}
+
+impl<'a> Fanout<'a> {
+    fn new(engine: &'a Engine, volatile: bool) -> Self {
+        Self {
+            engine,
+            now: engine.clock.now(),
+            volatile,
+            dirty: (0..engine.flusher_count()).map(|_| Vec::new()).collect(),
+            slow: Vec::new(),
+            reached: 0,
+            dropped: 0,
+        }
+    }
+
+    fn note(&mut self, conn: &Arc<Conn>, pushed: Pushed) {
+        match pushed {
+            Pushed::Queued => self.reached += 1,
+            Pushed::Dirty => {
+                self.reached += 1;
+                self.dirty[self.engine.flusher_index(conn.key())].push(conn.clone());
+            }
+            Pushed::Dropped => self.dropped += 1,
+            Pushed::Overflow => self.slow.push(conn.clone()),
+            Pushed::Closed => {}
+        }
+    }
+
+    /// Runs outside of the rooms' locks: closing a connection takes it out of rooms.
+    fn finish(self) -> usize {
+        for (index, dirty) in self.dirty.into_iter().enumerate() {
+            if !dirty.is_empty() {
+                self.engine.flusher_at(index).extend(dirty.into_iter());
+            }
+        }
+        if self.dropped > 0 {
+            self.engine.metrics.outbox_dropped("volatile", self.dropped);
+        }
+        for conn in self.slow {
+            conn.close(DisconnectReason::Slow);
+        }
+        self.reached
+    }
+}
+
+/// Makes the packet of an event that the application emits.
+pub(crate) fn event_packet(
+    namespace: &NamespacePath,
+    event: &str,
+    args: impl IntoArgs,
+    id: Option<u64>,
+) -> Result<Packet, EmitError> {
+    if RESERVED.contains(&event) {
+        return Err(EmitError::Reserved(event.to_owned()));
+    }
+    let args = args.into_args()?;
+    Ok(Packet::event(namespace.clone(), event, args, id))
+}

@@ -1,0 +1,343 @@
+//! Who is where: the room index of one namespace.
+//!
+//! Sharded by socket, not by room: joining, leaving and disconnecting take exactly one lock, a huge room is never held by
+//! one lock for its whole fan-out, and a reconnect storm into one hot room is spread over all shards.
+
+use std::{
+    cell::RefCell,
+    collections::HashMap,
+    hash::{BuildHasher, RandomState},
+    sync::Arc,
+};
+
+use parking_lot::RwLock;
+use sockeye_proto::{bus::Target, id::SocketId, name::RoomName};
+
+use super::socket::SocketInner;
+
+/// From this many members on a position map makes leaving independent of the room's size.
+const MAPPED: usize = 64;
+
+/// The members of one room in one shard, as slot numbers.
+#[derive(Debug, Default)]
+struct Members {
+    list: Vec<u32>,
+    positions: Option<Box<HashMap<u32, u32>>>,
+}
+
+impl Members {
+    fn insert(&mut self, slot: u32) {
+        if let Some(positions) = &mut self.positions {
+            positions.insert(slot, self.list.len() as u32);
+        }
+        self.list.push(slot);
+        if self.positions.is_none() && self.list.len() > MAPPED {
+            self.positions =
+                Some(Box::new(self.list.iter().enumerate().map(|(at, slot)| (*slot, at as u32)).collect()));
+        }
+    }
+
+    fn remove(&mut self, slot: u32) {
+        let at = match &mut self.positions {
+            Some(positions) => positions.remove(&slot).map(|at| at as usize),
+            None => self.list.iter().position(|member| *member == slot),
+        };
+        let Some(at) = at else { return };
+        self.list.swap_remove(at);
+        if let (Some(moved), Some(positions)) = (self.list.get(at), &mut self.positions) {
+            positions.insert(*moved, at as u32);
+        }
+        if self.list.len() < MAPPED / 4 {
+            self.positions = None;
+            if self.list.capacity() > 4 * MAPPED {
+                self.list.shrink_to(MAPPED);
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Slot {
+    socket: Arc<SocketInner>,
+    rooms: Vec<RoomName>,
+    /// Every socket begins in the room of its id and may leave it like any other. This membership is kept here and not in
+    /// `rooms`, because there is one for each socket.
+    own: bool,
+}
+
+#[derive(Debug, Default)]
+struct Shard {
+    slots: Vec<Option<Slot>>,
+    free: Vec<u32>,
+    by_id: HashMap<SocketId, u32>,
+    rooms: HashMap<RoomName, Members>,
+}
+
+/// The room index. Its locks come before an outbox's and after no other; nothing waits and no handler runs under them.
+#[derive(Debug)]
+pub(crate) struct Rooms {
+    shards: Box<[RwLock<Shard>]>,
+    hasher: RandomState,
+}
+
+thread_local! {
+    /// Marks of the slots that were visited or excluded, one bit each; cleared after use.
+    static MARKS: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Rooms {
+    pub(crate) fn new() -> Self {
+        let cores = std::thread::available_parallelism().map_or(4, usize::from);
+        Self {
+            shards: (0..cores.next_power_of_two().clamp(4, 32)).map(|_| RwLock::default()).collect(),
+            hasher: RandomState::new(),
+        }
+    }
+
+    fn shard(&self, id: &SocketId) -> &RwLock<Shard> {
+        &self.shards[self.hasher.hash_one(id) as usize & (self.shards.len() - 1)]
+    }
+
+    /// Adds a socket, in the room of its id only.
+    pub(crate) fn insert(&self, socket: &Arc<SocketInner>) {
+        let mut shard = self.shard(&socket.id).write();
+        let slot = Slot { socket: socket.clone(), rooms: Vec::new(), own: true };
+        let at = match shard.free.pop() {
+            Some(at) => {
+                shard.slots[at as usize] = Some(slot);
+                at
+            }
+            None => {
+                shard.slots.push(Some(slot));
+                shard.slots.len() as u32 - 1
+            }
+        };
+        shard.by_id.insert(socket.id, at);
+    }
+
+    /// Removes a socket from everything; returns the rooms that it was in, its own among them.
+    pub(crate) fn remove(&self, id: &SocketId) -> Vec<RoomName> {
+        let mut shard = self.shard(id).write();
+        let Some(at) = shard.by_id.remove(id) else { return Vec::new() };
+        let Some(slot) = shard.slots[at as usize].take() else { return Vec::new() };
+        shard.free.push(at);
+        for room in &slot.rooms {
+            shard.leave_room(room, at);
+        }
+        let mut rooms = slot.rooms;
+        if slot.own {
+            rooms.push(RoomName::from(id.as_str()));
+        }
+        rooms
+    }
+
+    pub(crate) fn get(&self, id: &SocketId) -> Option<Arc<SocketInner>> {
+        let shard = self.shard(id).read();
+        let at = *shard.by_id.get(id)?;
+        shard.slots[at as usize].as_ref().map(|slot| slot.socket.clone())
+    }
+
+    /// False if there is no such socket.
+    pub(crate) fn join(&self, id: &SocketId, rooms: &[RoomName]) -> bool {
+        let mut shard = self.shard(id).write();
+        let Some(&at) = shard.by_id.get(id) else { return false };
+        for room in rooms {
+            shard.join(at, id, room);
+        }
+        true
+    }
+
+    /// False if there is no such socket.
+    pub(crate) fn leave(&self, id: &SocketId, rooms: &[RoomName]) -> bool {
+        let mut shard = self.shard(id).write();
+        let Some(&at) = shard.by_id.get(id) else { return false };
+        for room in rooms {
+            shard.leave(at, id, room);
+        }
+        true
+    }
+
+    /// The rooms of one socket, its own among them unless it left that.
+    pub(crate) fn of(&self, id: &SocketId) -> Option<Vec<RoomName>> {
+        let shard = self.shard(id).read();
+        let slot = shard.slots[*shard.by_id.get(id)? as usize].as_ref()?;
+        let mut rooms = slot.rooms.clone();
+        if slot.own {
+            rooms.push(RoomName::from(id.as_str()));
+        }
+        Some(rooms)
+    }
+
+    /// Makes every target enter the rooms.
+    pub(crate) fn join_all(&self, target: &Target, rooms: &[RoomName]) {
+        for socket in self.collect(target) {
+            self.join(&socket.id, rooms);
+        }
+    }
+
+    /// Makes every target leave the rooms.
+    pub(crate) fn leave_all(&self, target: &Target, rooms: &[RoomName]) {
+        for socket in self.collect(target) {
+            self.leave(&socket.id, rooms);
+        }
+    }
+
+    /// Empties a room.
+    pub(crate) fn close(&self, room: &RoomName) {
+        let target = Target { rooms: std::iter::once(room.clone()).collect(), ..Target::default() };
+        self.leave_all(&target, std::slice::from_ref(room));
+    }
+
+    pub(crate) fn collect(&self, target: &Target) -> Vec<Arc<SocketInner>> {
+        let mut found = Vec::new();
+        self.select(target, |socket| found.push(socket.clone()));
+        found
+    }
+
+    /// Visits every socket that the target means, each once. `visit` runs under a lock: it may push to an outbox and
+    /// nothing else.
+    pub(crate) fn select(&self, target: &Target, mut visit: impl FnMut(&Arc<SocketInner>)) {
+        // The commonest target, one socket by its id, needs only that socket's shard, unless others joined its room.
+        for shard in &self.shards {
+            let shard = shard.read();
+            match (target.rooms.as_slice(), target.except.is_empty()) {
+                ([], true) => shard.slots.iter().flatten().for_each(|slot| visit(&slot.socket)),
+                ([room], true) => {
+                    if let Some(members) = shard.rooms.get(room) {
+                        for slot in &members.list {
+                            if let Some(slot) = &shard.slots[*slot as usize] {
+                                visit(&slot.socket);
+                            }
+                        }
+                    }
+                    if let Some(slot) = shard.own_room(room) {
+                        visit(&slot.1.socket);
+                    }
+                }
+                _ => shard.select_marked(target, &mut visit),
+            }
+        }
+    }
+
+    /// How many sockets the target means.
+    pub(crate) fn count(&self, target: &Target) -> usize {
+        if target.except.is_empty() && target.rooms.len() <= 1 {
+            return self
+                .shards
+                .iter()
+                .map(|shard| {
+                    let shard = shard.read();
+                    match target.rooms.first() {
+                        None => shard.by_id.len(),
+                        Some(room) => {
+                            shard.rooms.get(room).map_or(0, |members| members.list.len())
+                                + usize::from(shard.own_room(room).is_some())
+                        }
+                    }
+                })
+                .sum();
+        }
+        let mut count = 0;
+        self.select(target, |_| count += 1);
+        count
+    }
+
+    /// Whether nobody on this node is in the namespace.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.shards.iter().all(|shard| shard.read().by_id.is_empty())
+    }
+
+    /// Number of named rooms with a member; a room that spans shards counts once in each.
+    pub(crate) fn room_count(&self) -> usize {
+        self.shards.iter().map(|shard| shard.read().rooms.len()).sum()
+    }
+}
+
+impl Shard {
+    fn own_room(&self, room: &RoomName) -> Option<(u32, &Slot)> {
+        let id = SocketId::parse(room)?;
+        let at = *self.by_id.get(&id)?;
+        let slot = self.slots[at as usize].as_ref()?;
+        slot.own.then_some((at, slot))
+    }
+
+    fn join(&mut self, at: u32, id: &SocketId, room: &RoomName) {
+        let Some(slot) = &mut self.slots[at as usize] else { return };
+        if **room == *id.as_str() {
+            slot.own = true;
+            return;
+        }
+        if slot.rooms.contains(room) {
+            return;
+        }
+        // One name for all members, wherever the caller's came from.
+        let name = match self.rooms.get_key_value(room) {
+            Some((name, _)) => name.clone(),
+            None => room.clone(),
+        };
+        slot.rooms.push(name.clone());
+        self.rooms.entry(name).or_default().insert(at);
+    }
+
+    fn leave(&mut self, at: u32, id: &SocketId, room: &RoomName) {
+        let Some(slot) = &mut self.slots[at as usize] else { return };
+        if **room == *id.as_str() {
+            slot.own = false;
+            return;
+        }
+        let Some(position) = slot.rooms.iter().position(|name| name == room) else { return };
+        slot.rooms.swap_remove(position);
+        self.leave_room(room, at);
+    }
+
+    fn leave_room(&mut self, room: &RoomName, at: u32) {
+        if let Some(members) = self.rooms.get_mut(room) {
+            members.remove(at);
+            if members.list.is_empty() {
+                self.rooms.remove(room);
+            }
+        }
+    }
+
+    fn slots_of(&self, room: &RoomName, mut visit: impl FnMut(u32)) {
+        if let Some(members) = self.rooms.get(room) {
+            members.list.iter().for_each(|slot| visit(*slot));
+        }
+        if let Some((slot, _)) = self.own_room(room) {
+            visit(slot);
+        }
+    }
+
+    /// The union of rooms less the exceptions, by marking slots: those to leave out first, then each one visited.
+    fn select_marked(&self, target: &Target, visit: &mut impl FnMut(&Arc<SocketInner>)) {
+        MARKS.with_borrow_mut(|marks| {
+            marks.clear();
+            marks.resize(self.slots.len().div_ceil(64), 0);
+            let mut mark = |slot: u32| {
+                let (word, bit) = (slot as usize / 64, 1u64 << (slot % 64));
+                let fresh = marks[word] & bit == 0;
+                marks[word] |= bit;
+                fresh
+            };
+            for room in &target.except {
+                self.slots_of(room, |slot| {
+                    mark(slot);
+                });
+            }
+            let mut visit_fresh = |at: u32| {
+                if mark(at)
+                    && let Some(slot) = &self.slots[at as usize]
+                {
+                    visit(&slot.socket);
+                }
+            };
+            if target.rooms.is_empty() {
+                (0..self.slots.len() as u32).for_each(visit_fresh);
+            } else {
+                for room in &target.rooms {
+                    self.slots_of(room, &mut visit_fresh);
+                }
+            }
+        });
+    }
+}

@@ -1,0 +1,447 @@
+//! A socket: one client in one namespace.
+
+use std::{
+    any::{Any, TypeId},
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use sockeye_proto::{
+    Time,
+    eio::TransportKind,
+    id::SocketId,
+    name::{NamespacePath, RoomName},
+    prepared::Packet,
+    sio::{Args, IntoArgs},
+};
+
+use super::{
+    Namespace,
+    inbox::{Inbox, Job},
+    operator::Broadcast,
+};
+use crate::{
+    conn::{
+        Conn,
+        handshake::Handshake,
+        outbox::{Item, Pushed},
+    },
+    error::{CallError, EmitError},
+    io::Io,
+    reason::DisconnectReason,
+    sent::Sent,
+};
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Phase {
+    /// The connect handler has not decided yet: what is sent waits, what comes waits.
+    Connecting = 0,
+    Connected = 1,
+    Closed = 2,
+}
+
+/// What is kept for one client in one namespace.
+pub(crate) struct SocketInner {
+    pub(crate) id: SocketId,
+    pub(crate) phase: AtomicU8,
+    pub(crate) ns: Arc<Namespace>,
+    pub(crate) conn: Arc<Conn>,
+    pub(crate) inbox: Mutex<Inbox>,
+    auth: Option<Bytes>,
+    session: Mutex<Vec<(TypeId, Arc<dyn Any + Send + Sync>)>>,
+}
+
+impl fmt::Debug for SocketInner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Socket").field("id", &self.id).field("namespace", &self.ns.path).finish_non_exhaustive()
+    }
+}
+
+impl SocketInner {
+    pub(crate) fn new(id: SocketId, conn: &Arc<Conn>, ns: &Arc<Namespace>, auth: Option<Bytes>) -> Arc<Self> {
+        Arc::new(Self {
+            id,
+            phase: AtomicU8::new(Phase::Connecting as u8),
+            ns: ns.clone(),
+            conn: conn.clone(),
+            inbox: Mutex::default(),
+            auth,
+            session: Mutex::default(),
+        })
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        match self.phase.load(Ordering::Acquire) {
+            0 => Phase::Connecting,
+            1 => Phase::Connected,
+            _ => Phase::Closed,
+        }
+    }
+
+    pub(crate) fn auth(&self) -> Option<&Bytes> {
+        self.auth.as_ref()
+    }
+
+    /// Queues one packet for the client. May be called under a room shard's lock.
+    pub(crate) fn deliver(&self, item: Item, volatile: bool, now: Time) -> Pushed {
+        if self.phase() == Phase::Connected {
+            return self.conn.push(item, volatile, now);
+        }
+        let mut inbox = self.inbox.lock();
+        match self.phase() {
+            // A volatile packet is for those who listen now.
+            Phase::Connecting if volatile => Pushed::Dropped,
+            Phase::Connecting => {
+                if inbox.hold(item) {
+                    Pushed::Queued
+                } else {
+                    Pushed::Overflow
+                }
+            }
+            Phase::Connected => self.conn.push(item, volatile, now),
+            Phase::Closed => Pushed::Closed,
+        }
+    }
+
+    /// The client hears that it is connected, and then everything that was sent to it since.
+    pub(crate) fn connected(self: &Arc<Self>) {
+        let mut inbox = self.inbox.lock();
+        if self.phase() != Phase::Connecting {
+            return;
+        }
+        self.conn.send(&Packet::connect(self.ns.path.clone(), self.id));
+        let now = self.conn.engine.clock.now();
+        let mut overflow = false;
+        for item in inbox.take_held() {
+            overflow |= self.conn.push(item, false, now) == Pushed::Overflow;
+        }
+        self.phase.store(Phase::Connected as u8, Ordering::Release);
+        drop(inbox);
+        self.conn.engine.metrics.socket_connected(&self.ns.path);
+        if overflow {
+            self.conn.close(DisconnectReason::Slow);
+        }
+        self.run_waiting();
+    }
+
+    /// An event from the client. True if the reader has to wait.
+    pub(crate) fn on_event(self: &Arc<Self>, name: &str, args: Args, ack: Option<u64>) -> bool {
+        let Some((call, name)) = self.ns.handlers.event(name) else {
+            self.conn.engine.metrics.unhandled_events.inc();
+            return false;
+        };
+        self.submit(Job::Event { call, name, args, ack })
+    }
+
+    /// An ack from the client.
+    pub(crate) fn on_ack(&self, id: u64, args: Args) {
+        if self.ns.acks.resolve(id, self.id, Some(args)) {
+            let mut inbox = self.inbox.lock();
+            if let Some(at) = inbox.owed.iter().position(|owed| *owed == id) {
+                inbox.owed.swap_remove(at);
+            }
+            if inbox.owed.is_empty() {
+                inbox.owed = Vec::new();
+            }
+        } else {
+            self.conn.engine.metrics.unexpected_acks.inc();
+        }
+    }
+
+    /// Answers an event of the client.
+    pub(crate) fn send_ack(self: &Arc<Self>, id: u64, args: Args) {
+        let packet = Packet::ack(self.ns.path.clone(), id, args);
+        let engine = &self.conn.engine;
+        engine.metrics.packets_sent(packet.has_binary(), true, 1);
+        self.conn.settle(self.conn.push(Item::single(&packet), false, engine.clock.now()));
+    }
+
+    /// The client owes an ack. If it is gone already, it is reported so at once.
+    pub(crate) fn owe(&self, id: u64) {
+        let mut inbox = self.inbox.lock();
+        if self.phase() == Phase::Closed {
+            drop(inbox);
+            self.ns.acks.resolve(id, self.id, None);
+            return;
+        }
+        // Acks that timed out are forgotten by those who asked; a client that never answers must not gather their ids.
+        if inbox.owed.len() >= 256 && inbox.owed.len().is_power_of_two() {
+            inbox.owed.retain(|owed| self.ns.acks.is_pending(*owed));
+        }
+        inbox.owed.push(id);
+    }
+
+    /// The connect handler refused: the socket never was.
+    pub(crate) fn refused(self: &Arc<Self>) {
+        self.phase.store(Phase::Closed as u8, Ordering::Release);
+        self.ns.rooms.remove(&self.id);
+        let owed = {
+            let mut inbox = self.inbox.lock();
+            drop(inbox.take_held());
+            inbox.wake_readers();
+            std::mem::take(&mut inbox.owed)
+        };
+        for id in owed {
+            self.ns.acks.resolve(id, self.id, None);
+        }
+    }
+
+    /// Ends the socket: out of all rooms, its owed acks are reported as gone, and its disconnect handler runs behind the
+    /// events that came before.
+    pub(crate) fn closed(self: &Arc<Self>, reason: DisconnectReason) {
+        let before = self.phase.swap(Phase::Closed as u8, Ordering::AcqRel);
+        if before == Phase::Closed as u8 {
+            return;
+        }
+        let rooms = self.ns.rooms.remove(&self.id);
+        let owed = {
+            let mut inbox = self.inbox.lock();
+            if !rooms.is_empty() && self.ns.handlers.disconnect.is_some() {
+                inbox.rare().rooms = rooms;
+            }
+            drop(inbox.take_held());
+            inbox.wake_readers();
+            std::mem::take(&mut inbox.owed)
+        };
+        for id in owed {
+            self.ns.acks.resolve(id, self.id, None);
+        }
+        if before == Phase::Connected as u8 {
+            self.conn.engine.metrics.socket_disconnected(&self.ns.path, reason);
+        }
+        if self.ns.handlers.disconnect.is_some() {
+            self.submit(Job::Disconnect(reason));
+        }
+        if before == Phase::Connecting as u8 {
+            self.run_waiting();
+        }
+    }
+
+    /// Takes the socket out of its namespace and tells the client. With `close` the whole connection ends.
+    pub(crate) fn disconnect(self: &Arc<Self>, close: bool) {
+        if close {
+            for socket in self.conn.sockets() {
+                socket.disconnect(false);
+            }
+            self.conn.close(DisconnectReason::ForcedServerClose);
+            return;
+        }
+        if self.conn.leave(&self.ns.path).is_some() {
+            self.conn.send(&Packet::disconnect(self.ns.path.clone()));
+            self.closed(DisconnectReason::ServerNamespaceDisconnect);
+        }
+    }
+
+    pub(crate) fn rooms(&self) -> Vec<RoomName> {
+        match self.ns.rooms.of(&self.id) {
+            Some(rooms) => rooms,
+            None => self.inbox.lock().rare_ref().map(|rare| rare.rooms.clone()).unwrap_or_default(),
+        }
+    }
+}
+
+/// A client in a namespace: the handle that handlers get.
+///
+/// Cloning it is cheap; keeping it does not keep the client connected. Everything that names rooms or other sockets works
+/// across all nodes of the cluster.
+#[derive(Clone)]
+pub struct Socket(pub(crate) Arc<SocketInner>);
+
+impl fmt::Debug for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl PartialEq for Socket {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.id == other.0.id
+    }
+}
+
+impl Eq for Socket {}
+
+impl Socket {
+    /// The socket's id: 20 characters, unique in the cluster, different in every namespace, and the name of the room that
+    /// the socket begins in.
+    pub fn id(&self) -> SocketId {
+        self.0.id
+    }
+
+    /// The namespace that this socket is in.
+    pub fn namespace(&self) -> &NamespacePath {
+        &self.0.ns.path
+    }
+
+    /// The server, seen from this socket's namespace.
+    pub fn io(&self) -> Io {
+        Io::new(self.0.conn.engine.clone(), self.0.ns.clone())
+    }
+
+    /// Whether the client is connected to the namespace. False inside the connect handler.
+    pub fn is_connected(&self) -> bool {
+        self.0.phase() == Phase::Connected
+    }
+
+    /// How the client is connected at this moment: long-polling may become WebSocket.
+    pub fn transport(&self) -> TransportKind {
+        self.0.conn.transport()
+    }
+
+    /// The request that opened the connection.
+    pub fn handshake(&self) -> &Handshake {
+        &self.0.conn.handshake
+    }
+
+    /// Sends an event to this client.
+    ///
+    /// `args` are no arguments `()`, one argument by reference, or several as a tuple: see [`IntoArgs`]. Inside the connect
+    /// handler the event waits until the client knows that it is connected.
+    pub fn emit(&self, event: &str, args: impl IntoArgs) -> Sent {
+        self.emit_with(event, args, false)
+    }
+
+    /// Sends an event that may be dropped when the client does not keep up.
+    pub fn emit_volatile(&self, event: &str, args: impl IntoArgs) -> Sent {
+        self.emit_with(event, args, true)
+    }
+
+    /// Sends the event `message`.
+    pub fn send(&self, args: impl IntoArgs) -> Sent {
+        self.emit("message", args)
+    }
+
+    fn emit_with(&self, event: &str, args: impl IntoArgs, volatile: bool) -> Sent {
+        let packet = match super::event_packet(&self.0.ns.path, event, args, None) {
+            Ok(packet) => packet,
+            Err(error) => return Sent::failed(error),
+        };
+        let inner = &self.0;
+        let now = inner.conn.engine.clock.now();
+        inner.conn.engine.metrics.packets_sent(packet.has_binary(), false, 1);
+        let sent = inner.conn.settle(inner.deliver(Item::single(&packet), volatile, now));
+        Sent::local(usize::from(sent))
+    }
+
+    /// Sends an event to this client and waits for its ack.
+    ///
+    /// # Errors
+    /// [`CallError::Timeout`] after `timeout`, [`CallError::Disconnected`] as soon as the client is gone.
+    pub async fn call(
+        &self,
+        event: &str,
+        args: impl IntoArgs,
+        timeout: Duration,
+    ) -> Result<Args, CallError> {
+        let args = args.into_args().map_err(EmitError::from)?;
+        self.io().to(self.id().as_str()).local().timeout(timeout).call(event, args).await
+    }
+
+    /// Enters one or more rooms. Cheap: a map entry on this node, nobody else is told.
+    pub fn join(&self, rooms: impl IntoRooms) {
+        self.0.ns.rooms.join(&self.0.id, &rooms.into_rooms());
+    }
+
+    /// Leaves one or more rooms. A room ends with its last member.
+    pub fn leave(&self, rooms: impl IntoRooms) {
+        self.0.ns.rooms.leave(&self.0.id, &rooms.into_rooms());
+    }
+
+    /// The rooms of this socket, in no order; the one named after its id is among them unless it was left. In a disconnect
+    /// handler, the rooms it was in at the end.
+    pub fn rooms(&self) -> Vec<RoomName> {
+        self.0.rooms()
+    }
+
+    /// Everyone in the namespace but this socket.
+    pub fn broadcast(&self) -> Broadcast {
+        self.io().all().except(self.id().as_str())
+    }
+
+    /// The members of one or more rooms, but not this socket.
+    pub fn to(&self, rooms: impl IntoRooms) -> Broadcast {
+        self.broadcast().to(rooms)
+    }
+
+    /// Disconnects the client from this namespace; with `close` the whole connection ends. The client does not reconnect
+    /// by itself.
+    pub fn disconnect(&self, close: bool) {
+        self.0.disconnect(close);
+    }
+
+    /// A value that was saved for this socket under its type. Still there in the disconnect handler, gone afterwards.
+    pub fn session<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        let session = self.0.session.lock();
+        let (_, value) = session.iter().find(|(of, _)| *of == TypeId::of::<T>())?;
+        value.clone().downcast().ok()
+    }
+
+    /// Saves a value for this socket, one for each type; the one before is replaced.
+    pub fn save_session<T: Any + Send + Sync>(&self, value: T) {
+        let value: Arc<dyn Any + Send + Sync> = Arc::new(value);
+        let mut session = self.0.session.lock();
+        match session.iter_mut().find(|(of, _)| *of == TypeId::of::<T>()) {
+            Some(entry) => entry.1 = value,
+            None => session.push((TypeId::of::<T>(), value)),
+        }
+    }
+}
+
+/// One or several room names.
+pub trait IntoRooms {
+    /// The names.
+    fn into_rooms(self) -> Vec<RoomName>;
+}
+
+impl IntoRooms for &str {
+    fn into_rooms(self) -> Vec<RoomName> {
+        vec![self.into()]
+    }
+}
+impl IntoRooms for String {
+    fn into_rooms(self) -> Vec<RoomName> {
+        vec![self.into()]
+    }
+}
+impl IntoRooms for &String {
+    fn into_rooms(self) -> Vec<RoomName> {
+        vec![self.as_str().into()]
+    }
+}
+impl IntoRooms for RoomName {
+    fn into_rooms(self) -> Vec<RoomName> {
+        vec![self]
+    }
+}
+impl IntoRooms for &RoomName {
+    fn into_rooms(self) -> Vec<RoomName> {
+        vec![self.clone()]
+    }
+}
+impl IntoRooms for SocketId {
+    fn into_rooms(self) -> Vec<RoomName> {
+        vec![self.as_str().into()]
+    }
+}
+impl<T: Into<RoomName>> IntoRooms for Vec<T> {
+    fn into_rooms(self) -> Vec<RoomName> {
+        self.into_iter().map(Into::into).collect()
+    }
+}
+impl<T: Clone + Into<RoomName>> IntoRooms for &[T] {
+    fn into_rooms(self) -> Vec<RoomName> {
+        self.iter().cloned().map(Into::into).collect()
+    }
+}
+impl<T: Into<RoomName>, const N: usize> IntoRooms for [T; N] {
+    fn into_rooms(self) -> Vec<RoomName> {
+        self.into_iter().map(Into::into).collect()
+    }
+}
