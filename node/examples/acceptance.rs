@@ -7,8 +7,8 @@ use axum::{Router, extract, http::StatusCode, routing::get};
 use clap::Parser;
 use serde::Deserialize;
 use sockeye::{
-    Args, Auth, CallError, ConnectRefused, Cors, Data, DisconnectReason, EventName, HandshakeRef, Io, NamespaceBuilder,
-    RoomName, Server, Socket, Spread, Value,
+    Args, Auth, CallError, ConnectRefused, Cors, Data, DisconnectReason, EventName, HandshakeRef, Io,
+    NamespaceBuilder, RoomName, Server, Socket, Spread, Value,
 };
 use tokio::{
     net::TcpListener,
@@ -80,12 +80,17 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .namespace("/", chat)
         .namespace("/custom", chat)
         .namespace("/wild", |ns| {
-            ns.fallback(async |socket: Socket, EventName(name): EventName, args: Args| -> Result<Args, sockeye::ArgsError> {
-                let mut list = vec![Value::from(&*name)];
-                list.extend(args.parse::<Vec<Value>>()?);
-                socket.emit("caught", (&*name, &list[1..]));
-                sockeye::IntoArgs::into_args((&*name, &list[1..]))
-            })
+            ns.fallback(
+                async |socket: Socket,
+                       EventName(name): EventName,
+                       args: Args|
+                       -> Result<Args, sockeye::ArgsError> {
+                    let mut list = vec![Value::from(&*name)];
+                    list.extend(args.parse::<Vec<Value>>()?);
+                    socket.emit("caught", (&*name, &list[1..]));
+                    sockeye::IntoArgs::into_args((&*name, &list[1..]))
+                },
+            )
         })
         .namespace("/auth", |ns| ns.on_connect(authorize))
         .build()

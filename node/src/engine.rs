@@ -221,7 +221,10 @@ impl Engine {
             conn.close(DisconnectReason::ServerShuttingDown);
         }
         if tokio::time::timeout(self.config.shutdown_timeout, self.tasks_done()).await.is_err() {
-            tracing::warn!(tasks = self.tasks.load(Ordering::Acquire), "handlers were cut off at the end of the server");
+            tracing::warn!(
+                tasks = self.tasks.load(Ordering::Acquire),
+                "handlers were cut off at the end of the server"
+            );
         }
         self.cluster().leave().await;
     }

@@ -87,7 +87,9 @@ impl Io {
     /// Tells every other node something; their handlers registered with `on_server_event` run.
     pub fn server_emit(&self, event: &str, args: impl IntoArgs) -> Sent {
         match args.into_args() {
-            Ok(args) => Sent::with_remote(0, Some(self.engine.cluster().server_emit(&self.ns.path, event, args))),
+            Ok(args) => {
+                Sent::with_remote(0, Some(self.engine.cluster().server_emit(&self.ns.path, event, args)))
+            }
             Err(error) => Sent::failed(error.into()),
         }
     }

@@ -5,9 +5,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use parking_lot::Mutex;
-use prometheus::{
-    Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, core::Collector,
-};
+use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, core::Collector};
 use sockeye_proto::{DecodeError, eio::TransportKind, name::NamespacePath};
 
 use crate::{cluster::ACKS_PENDING_HELP, engine::Engine, reason::DisconnectReason};
@@ -83,10 +81,17 @@ impl Metrics {
     ///
     /// # Errors
     /// The registry has a metric of one of these names already: two servers need two registries.
-    pub(crate) fn new(registry: &Registry, node: &str, name: &str, bus: &str) -> Result<Arc<Self>, prometheus::Error> {
+    pub(crate) fn new(
+        registry: &Registry,
+        node: &str,
+        name: &str,
+        bus: &str,
+    ) -> Result<Arc<Self>, prometheus::Error> {
         let register = Register(registry);
-        let received = register.counters("packets_received_total", "Socket.IO packets from clients.", "type")?;
-        let sent = register.counters("packets_sent_total", "Socket.IO packets queued for clients.", "type")?;
+        let received =
+            register.counters("packets_received_total", "Socket.IO packets from clients.", "type")?;
+        let sent =
+            register.counters("packets_sent_total", "Socket.IO packets queued for clients.", "type")?;
         let connections =
             register.gauges("connections", "Engine.IO connections of this node.", &["transport"])?;
         let received_bytes =
@@ -94,7 +99,8 @@ impl Metrics {
         let sent_bytes = register.counters("sent_bytes_total", "Bytes sent to clients.", "transport")?;
         let build = register.gauges("build_info", "The version that runs; always 1.", &["version"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-        let info = register.gauges("node_info", "Which node this is; always 1.", &["node_id", "name", "bus"])?;
+        let info =
+            register.gauges("node_info", "Which node this is; always 1.", &["node_id", "name", "bus"])?;
         info.with_label_values(&[node, name, bus]).set(1);
         let transports = [TransportKind::Polling, TransportKind::WebSocket];
         let metrics = Self {
@@ -108,7 +114,11 @@ impl Metrics {
                 "Requests that opened a connection, or were refused.",
                 &["transport", "result"],
             )?,
-            upgrades: register.counters("upgrades_total", "Moves from long-polling to WebSocket.", "result")?,
+            upgrades: register.counters(
+                "upgrades_total",
+                "Moves from long-polling to WebSocket.",
+                "result",
+            )?,
             disconnections: register.counters(
                 "disconnections_total",
                 "Sockets that left a namespace, by reason.",
@@ -141,16 +151,22 @@ impl Metrics {
             )?,
             handler_panics: register.counter("handler_panics_total", "Handlers that panicked.")?,
             unhandled_events: register.counter("unhandled_events_total", "Events without a handler.")?,
-            unexpected_acks: register
-                .counter("unexpected_acks_total", "Acks that nobody waited for: late, repeated or made up.")?,
+            unexpected_acks: register.counter(
+                "unexpected_acks_total",
+                "Acks that nobody waited for: late, repeated or made up.",
+            )?,
             abandoned_acks: register
                 .counter("abandoned_acks_total", "Acks that a client asked for and no handler sent.")?,
-            expired_acks: register
-                .counter("expired_acks_total", "Answers to other nodes that a client did not give in time.")?,
+            expired_acks: register.counter(
+                "expired_acks_total",
+                "Answers to other nodes that a client did not give in time.",
+            )?,
             outside_namespace: register
                 .counter("outside_namespace_total", "Packets for a namespace that their client is not in.")?,
-            undelivered: register
-                .counter("undelivered_packets_total", "Packets that were queued when their connection ended.")?,
+            undelivered: register.counter(
+                "undelivered_packets_total",
+                "Packets that were queued when their connection ended.",
+            )?,
             sockets: register.gauges("sockets", "Clients in a namespace.", &["nsp"])?,
             by_namespace: Mutex::default(),
             rooms: register.gauges("rooms", "Rooms with members on this node.", &["nsp"])?,
@@ -176,7 +192,8 @@ impl Metrics {
             pending += ns.acks.len();
         }
         self.acks_pending.set(pending as i64);
-        self.queue_bytes.set(engine.registry.all().iter().map(|conn| conn.outbox.depth().0).sum::<usize>() as f64);
+        self.queue_bytes
+            .set(engine.registry.all().iter().map(|conn| conn.outbox.depth().0).sum::<usize>() as f64);
         let connected = engine.cluster().bus_connected();
         let states = [
             ("ready", connected && !engine.is_draining()),

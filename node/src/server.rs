@@ -104,7 +104,11 @@ impl ServerBuilder {
     ///         })
     /// });
     /// ```
-    pub fn namespace(mut self, path: &str, register: impl FnOnce(NamespaceBuilder) -> NamespaceBuilder) -> Self {
+    pub fn namespace(
+        mut self,
+        path: &str,
+        register: impl FnOnce(NamespaceBuilder) -> NamespaceBuilder,
+    ) -> Self {
         self.namespaces.push((NamespacePath::from(path), register(NamespaceBuilder::new())));
         self
     }
@@ -289,11 +293,8 @@ impl ServerBuilder {
             ClusterMetrics::new(&registry).map(Arc::new).map_err(|error| one(format!("metrics: {error}")))?;
         let cluster_config = ClusterConfig::new(node, self.bus);
         let boot = cluster_config.boot;
-        let cluster_config = ClusterConfig {
-            bridge_python: self.bridge_python,
-            name: name.clone(),
-            ..cluster_config
-        };
+        let cluster_config =
+            ClusterConfig { bridge_python: self.bridge_python, name: name.clone(), ..cluster_config };
         let cluster =
             Cluster::start(cluster_config, cluster_metrics).map_err(|error| one(format!("bus: {error}")))?;
         let config = Config {
@@ -324,7 +325,8 @@ impl ServerBuilder {
     fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
         if !self.path.starts_with('/') || !self.path.ends_with('/') {
-            problems.push(format!("path {:?} must begin and end with a slash, as in \"/socket.io/\"", self.path));
+            problems
+                .push(format!("path {:?} must begin and end with a slash, as in \"/socket.io/\"", self.path));
         }
         if self.transports.is_empty() {
             problems.push("transports: there is none; name polling, websocket or both".into());
@@ -346,7 +348,9 @@ impl ServerBuilder {
             problems.push("max_payload must be at least 1 byte".into());
         }
         if let Some(short) = self.secrets.iter().map(Vec::len).find(|length| *length < 16) {
-            problems.push(format!("a secret of {short} bytes can be guessed; use at least 16, such as `openssl rand -hex 32`"));
+            problems.push(format!(
+                "a secret of {short} bytes can be guessed; use at least 16, such as `openssl rand -hex 32`"
+            ));
         }
         if self.bus.channel.is_empty() {
             problems.push("channel must not be empty".into());

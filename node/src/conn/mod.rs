@@ -20,6 +20,7 @@ use std::{
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use smallvec::SmallVec;
 use sockeye_proto::{
     Time,
     eio::{
@@ -36,7 +37,6 @@ use sockeye_proto::{
         mux::{Mux, MuxError},
     },
 };
-use smallvec::SmallVec;
 
 use crate::{
     engine::Engine,

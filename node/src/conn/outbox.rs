@@ -176,18 +176,18 @@ struct Inner {
 impl Outbox {
     pub(crate) fn new(sink: Sink) -> Self {
         Self(Mutex::new(Inner {
-                queue: VecDeque::new(),
-                bytes: 0,
-                sent: 0,
-                progress: Time(0),
-                sink,
-                owner: Owner::Nobody,
-                waker: None,
-                release_poll: false,
-                reader_waits: false,
-                closing: false,
-                leaving: false,
-            }))
+            queue: VecDeque::new(),
+            bytes: 0,
+            sent: 0,
+            progress: Time(0),
+            sink,
+            owner: Owner::Nobody,
+            waker: None,
+            release_poll: false,
+            reader_waits: false,
+            closing: false,
+            leaving: false,
+        }))
     }
 
     /// The task of a WebSocket wants to be woken when there is something to do for it.

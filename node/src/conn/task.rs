@@ -82,7 +82,9 @@ impl Reader {
                 }
             };
             match received {
-                Received::Handled | Received::Probe | Received::Upgraded | Received::DropProbe => Flow::Continue,
+                Received::Handled | Received::Probe | Received::Upgraded | Received::DropProbe => {
+                    Flow::Continue
+                }
                 Received::Full(socket) => {
                     full = Some(socket);
                     Flow::Pause
@@ -142,11 +144,13 @@ impl Conn {
         tracing::debug!(sid = %self.sid, %error, "closing a WebSocket");
         let frame = close_frame(Some(error.close_code()), error.kind());
         self.settle(self.outbox.push_control(frame.into(), self.engine.clock.now()));
-        self.close(if error.layer() == sockeye_proto::error::Layer::WebSocket && error.close_code() == 1009 {
-            DisconnectReason::TransportClose
-        } else {
-            DisconnectReason::TransportError
-        });
+        self.close(
+            if error.layer() == sockeye_proto::error::Layer::WebSocket && error.close_code() == 1009 {
+                DisconnectReason::TransportClose
+            } else {
+                DisconnectReason::TransportError
+            },
+        );
     }
 }
 
@@ -297,7 +301,8 @@ pub(crate) async fn run_stream(
     drop(first);
     let mut out = Vec::new();
     let mut written = 0;
-    std::future::poll_fn(|cx| poll_stream(&conn, &mut *stream, &mut reader, &mut out, &mut written, cx)).await;
+    std::future::poll_fn(|cx| poll_stream(&conn, &mut *stream, &mut reader, &mut out, &mut written, cx))
+        .await;
     conn.engine.metrics.undelivered(conn.outbox.release());
     let farewell = async {
         stream.write_all(&close_frame(None, "")).await?;
@@ -350,7 +355,9 @@ fn poll_stream(
             match Pin::new(&mut stream).poll_read(cx, &mut buffer) {
                 Poll::Pending => None,
                 Poll::Ready(Err(_)) => Some(Err(DisconnectReason::TransportError)),
-                Poll::Ready(Ok(())) if buffer.filled().is_empty() => Some(Err(DisconnectReason::TransportClose)),
+                Poll::Ready(Ok(())) if buffer.filled().is_empty() => {
+                    Some(Err(DisconnectReason::TransportClose))
+                }
                 Poll::Ready(Ok(())) => {
                     engine.metrics.received_websocket(buffer.filled().len());
                     reader.feed(conn, buffer.filled_mut());

@@ -16,7 +16,12 @@ use super::{handle, is_ours};
 use crate::engine::Engine;
 
 /// Accepts connections until `stop` turns true, then lets requests under way end.
-pub(crate) async fn run(engine: Arc<Engine>, listener: TcpListener, app: Option<Router>, stop: watch::Receiver<bool>) {
+pub(crate) async fn run(
+    engine: Arc<Engine>,
+    listener: TcpListener,
+    app: Option<Router>,
+    stop: watch::Receiver<bool>,
+) {
     let mut stopped = stop.clone();
     loop {
         let accepted = tokio::select! {

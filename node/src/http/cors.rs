@@ -63,7 +63,8 @@ impl Origin {
     pub(crate) fn apply_preflight(&self, request: &HeaderMap, headers: &mut HeaderMap) {
         self.apply(headers);
         if let Self::Allowed(_) = self {
-            headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, OPTIONS"));
+            headers
+                .insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, OPTIONS"));
             headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
             if let Some(wanted) = request.get(header::ACCESS_CONTROL_REQUEST_HEADERS) {
                 headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, wanted.clone());
@@ -126,7 +127,8 @@ mod tests {
 
     #[test]
     fn a_proxy_tells_the_scheme_and_the_host() {
-        let behind = [("host", "10.0.0.1"), ("x-forwarded-host", "a.example"), ("x-forwarded-proto", "https")];
+        let behind =
+            [("host", "10.0.0.1"), ("x-forwarded-host", "a.example"), ("x-forwarded-proto", "https")];
         let mut with = behind.to_vec();
         with.push(("origin", "https://a.example"));
         assert!(allowed(&Cors::SameOrigin, &with));

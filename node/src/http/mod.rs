@@ -29,7 +29,11 @@ pub(crate) fn is_ours(engine: &Engine, path: &str) -> bool {
 }
 
 /// Answers a request to the Engine.IO path.
-pub(crate) async fn handle<B>(engine: &Arc<Engine>, request: Request<B>, peer: Option<SocketAddr>) -> Response<Body>
+pub(crate) async fn handle<B>(
+    engine: &Arc<Engine>,
+    request: Request<B>,
+    peer: Option<SocketAddr>,
+) -> Response<Body>
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: std::fmt::Display,
@@ -127,7 +131,10 @@ where
         engine.metrics.handshake(name, "draining");
         return leaving();
     }
-    let secure = request.headers().get("x-forwarded-proto").is_some_and(|proto| proto.as_bytes().starts_with(b"https"));
+    let secure = request
+        .headers()
+        .get("x-forwarded-proto")
+        .is_some_and(|proto| proto.as_bytes().starts_with(b"https"));
     let handshake = Handshake::new(request.uri().path(), query, request.headers(), peer, secure);
     match transport {
         TransportKind::Polling => {

@@ -7,7 +7,10 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use sockeye_proto::eio::{
-    TransportKind, payload::decode_payload, request::RequestError, session::{Lane, Overlap},
+    TransportKind,
+    payload::decode_payload,
+    request::RequestError,
+    session::{Lane, Overlap},
 };
 
 use super::{error_text, leaving, refuse};
@@ -36,11 +39,12 @@ pub(crate) async fn get(conn: Arc<Conn>) -> Response<Body> {
     }
     let mut body = Vec::new();
     let max_payload = engine.config.session.max_payload;
-    let found = poll_fn(|cx| match conn.outbox.take_poll(&mut body, max_payload, engine.clock.now(), cx.waker()) {
-        Some(found) => Poll::Ready(found),
-        None => Poll::Pending,
-    })
-    .await;
+    let found =
+        poll_fn(|cx| match conn.outbox.take_poll(&mut body, max_payload, engine.clock.now(), cx.waker()) {
+            Some(found) => Poll::Ready(found),
+            None => Poll::Pending,
+        })
+        .await;
     match found {
         PollBody::Packets => {}
         PollBody::Noop => body.push(b'6'),

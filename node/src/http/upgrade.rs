@@ -31,9 +31,7 @@ use crate::{
 
 /// Whether a request wants to become a WebSocket.
 pub(crate) fn is_websocket(headers: &HeaderMap) -> bool {
-    headers
-        .get(header::UPGRADE)
-        .is_some_and(|upgrade| upgrade.as_bytes().eq_ignore_ascii_case(b"websocket"))
+    headers.get(header::UPGRADE).is_some_and(|upgrade| upgrade.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
 /// The 101 response, if the request keeps to RFC 6455 §4.2.1; and what becomes of the connection afterwards.
@@ -205,7 +203,11 @@ impl Drop for Probe<'_> {
 }
 
 /// Answers the probe and waits for the client's decision. Whatever goes wrong here ends only this transport.
-async fn negotiate(probe: &mut Probe<'_>, upgraded: Upgraded, timeout: Duration) -> Option<(Wire, Decoder, Vec<u8>)> {
+async fn negotiate(
+    probe: &mut Probe<'_>,
+    upgraded: Upgraded,
+    timeout: Duration,
+) -> Option<(Wire, Decoder, Vec<u8>)> {
     let conn = probe.conn;
     let mut wire = Wire::recover(upgraded);
     let mut decoder = Decoder::new();

@@ -39,9 +39,8 @@ impl NamespaceBuilder {
     }
 
     fn check<H: Handler<M>, M>(&mut self, kind: HandlerKind, what: String) {
-        self.checks.push(Box::new(move |state| {
-            H::check(kind, state).map_err(|wrong| format!("{what}: {wrong}"))
-        }));
+        self.checks
+            .push(Box::new(move |state| H::check(kind, state).map_err(|wrong| format!("{what}: {wrong}"))));
     }
 
     fn twice(&mut self, what: &str) {

@@ -31,7 +31,10 @@ pub trait Handler<M>: Send + Sync + 'static {
     ///
     /// # Errors
     /// An extractor's rejection; the function is not called.
-    fn call(&self, context: &mut Context) -> Result<impl Future<Output = Self::Output> + Send + 'static, Rejection>;
+    fn call(
+        &self,
+        context: &mut Context,
+    ) -> Result<impl Future<Output = Self::Output> + Send + 'static, Rejection>;
 
     /// Looks at registration whether all arguments can be there.
     ///

@@ -60,7 +60,10 @@ pub(crate) struct SocketInner {
 
 impl fmt::Debug for SocketInner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Socket").field("id", &self.id).field("namespace", &self.ns.path).finish_non_exhaustive()
+        f.debug_struct("Socket")
+            .field("id", &self.id)
+            .field("namespace", &self.ns.path)
+            .finish_non_exhaustive()
     }
 }
 
@@ -334,12 +337,7 @@ impl Socket {
     ///
     /// # Errors
     /// [`CallError::Timeout`] after `timeout`, [`CallError::Disconnected`] as soon as the client is gone.
-    pub async fn call(
-        &self,
-        event: &str,
-        args: impl IntoArgs,
-        timeout: Duration,
-    ) -> Result<Args, CallError> {
+    pub async fn call(&self, event: &str, args: impl IntoArgs, timeout: Duration) -> Result<Args, CallError> {
         let args = args.into_args().map_err(EmitError::from)?;
         self.io().to(self.id().as_str()).local().timeout(timeout).call(event, args).await
     }
