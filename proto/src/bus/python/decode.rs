@@ -29,36 +29,40 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Incoming, PythonError> {
     if bytes.first() == Some(&PICKLE) {
         return Err(PythonError::Pickle);
     }
-    let text = without_nan(std::str::from_utf8(bytes).map_err(|_| PythonError::NotJson)?)?;
+    let text = std::str::from_utf8(bytes).map_err(|_| PythonError::NotJson)?;
+    let has = |token: &str| memmem::find(bytes, token.as_bytes()).is_some();
+    let has_nan = has("NaN") || has("Infinity");
+    let text = match has_nan {
+        true => replace(text, &[("-Infinity", NAN), ("Infinity", NAN), ("NaN", NAN)])?.into(),
+        false => Cow::Borrowed(text),
+    };
     let text = json::validate_any(&text, json::DEEPEST).map_err(|_| PythonError::NotJson)?;
     if !text.starts_with('{') {
         return Err(PythonError::NotObject);
     }
-    Fields::read(text).message()
+    Fields::read(text, has_nan).message()
 }
 
-/// Replaces the tokens that Python's JSON has and JSON has not by `null`.
-fn without_nan(text: &str) -> Result<Cow<'_, str>, PythonError> {
-    let has = |token: &str| memmem::find(text.as_bytes(), token.as_bytes()).is_some();
-    if !has("NaN") && !has("Infinity") {
-        return Ok(text.into());
-    }
-    let mut strict = String::with_capacity(text.len());
+/// What stands for the tokens that Python's JSON has and JSON has not, until they become `null`: that must be later than
+/// the rule by which a lone `null` is no argument. A number, written as no program writes it.
+const NAN: &str = "-0e-0";
+
+/// Replaces tokens outside of strings.
+fn replace(text: &str, tokens: &[(&str, &str)]) -> Result<String, PythonError> {
+    let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while !rest.is_empty() {
         let plain = memchr::memchr(b'"', rest.as_bytes()).unwrap_or(rest.len());
         let (between, string) = rest.split_at(plain);
-        strict.push_str(
-            &between.replace("-Infinity", "null").replace("Infinity", "null").replace("NaN", "null"),
-        );
+        out.push_str(&tokens.iter().fold(between.to_owned(), |text, (from, to)| text.replace(from, to)));
         let end = match string {
             "" => 0,
             _ => json::string(string.as_bytes(), 1).map_err(|_| PythonError::NotJson)?,
         };
-        strict.push_str(&string[..end]);
+        out.push_str(&string[..end]);
         rest = &string[end..];
     }
-    Ok(strict.into())
+    Ok(out)
 }
 
 /// The fields that any method has, as raw values. As in Python, the last one of a name counts.
@@ -76,11 +80,13 @@ struct Fields<'a> {
     sid: Option<&'a str>,
     id: Option<&'a str>,
     args: Option<&'a str>,
+    /// [`NAN`] may occur.
+    has_nan: bool,
 }
 
 impl<'a> Fields<'a> {
-    fn read(object: &'a str) -> Self {
-        let mut fields = Self::default();
+    fn read(object: &'a str, has_nan: bool) -> Self {
+        let mut fields = Self { has_nan, ..Self::default() };
         for (key, value) in json::members(object) {
             let name = json::unescape(key);
             let field = match name.as_deref() {
@@ -138,13 +144,44 @@ impl<'a> Fields<'a> {
         Ok(PythonMessage::Emit {
             namespace: self.namespace()?,
             event: event.into(),
-            args: arguments(
-                self.data.ok_or(PythonError::MissingField("data"))?,
-                self.binary.is_some_and(truthy),
-            )?,
+            args: self.arguments()?,
             target: self.target()?,
             callback: self.callback.and_then(reply),
         })
+    }
+
+    /// An event's `data` becomes arguments, as python-socketio from 5.15.1 on reads it.
+    fn arguments(&self) -> Result<Args, PythonError> {
+        const WRONG: PythonError = PythonError::WrongType("data");
+        let data = self.data.ok_or(PythonError::MissingField("data"))?;
+        let (value, attachments) = match self.binary.is_some_and(truthy) {
+            false => (data, Vec::new()),
+            true => {
+                let mut parts = json::elements(data);
+                let value = parts.next().ok_or(WRONG)?;
+                let attachment = |part| STANDARD.decode(&*text(part)?).ok().map(Bytes::from);
+                (value, parts.map(attachment).collect::<Option<Vec<_>>>().ok_or(WRONG)?)
+            }
+        };
+        if !value.starts_with('[') {
+            return match value {
+                "null" => Ok(Args::empty()),
+                _ => self.args("data", &format!("[{value}]"), attachments),
+            };
+        }
+        let mut elements = json::elements(value);
+        match (elements.next(), elements.next()) {
+            (None | Some("null"), None) => Ok(Args::empty()),
+            _ => self.args("data", value, attachments),
+        }
+    }
+
+    fn args(&self, name: &'static str, list: &str, attachments: Vec<Bytes>) -> Result<Args, PythonError> {
+        let json = match self.has_nan {
+            true => replace(list, &[(NAN, "null")])?.into(),
+            false => Bytes::copy_from_slice(list.as_bytes()),
+        };
+        Args::from_parts(json, attachments).map_err(|_| PythonError::WrongType(name))
     }
 
     fn target(&self) -> Result<Target, PythonError> {
@@ -169,8 +206,7 @@ impl<'a> Fields<'a> {
             // Python does not look at it.
             namespace: self.namespace().unwrap_or_default(),
             id: id.parse().map_err(|_| PythonError::WrongType("id"))?,
-            args: Args::from_parts(Bytes::copy_from_slice(args.as_bytes()), vec![])
-                .map_err(|_| PythonError::WrongType("args"))?,
+            args: self.args("args", args, Vec::new())?,
         })
     }
 
@@ -254,32 +290,4 @@ fn reply(value: &str) -> Option<Callback> {
         }),
         Some(_) => None,
     }
-}
-
-/// An event's `data` becomes arguments, as python-socketio from 5.15.1 on reads it.
-fn arguments(data: &str, binary: bool) -> Result<Args, PythonError> {
-    const WRONG: PythonError = PythonError::WrongType("data");
-    let (value, attachments) = match binary {
-        false => (data, Vec::new()),
-        true => {
-            let mut parts = json::elements(data);
-            let value = parts.next().ok_or(WRONG)?;
-            let attachment = |part| STANDARD.decode(&*text(part)?).ok().map(Bytes::from);
-            (value, parts.map(attachment).collect::<Option<Vec<_>>>().ok_or(WRONG)?)
-        }
-    };
-    let is_list = value.starts_with('[');
-    let nothing = match is_list {
-        true => {
-            let mut elements = json::elements(value);
-            elements.next().is_none_or(|first| first == "null" && elements.next().is_none())
-        }
-        false => value == "null",
-    };
-    let json = match (nothing, is_list) {
-        (true, _) => return Ok(Args::empty()),
-        (false, true) => Bytes::copy_from_slice(value.as_bytes()),
-        (false, false) => format!("[{value}]").into(),
-    };
-    Args::from_parts(json, attachments).map_err(|_| WRONG)
 }

@@ -158,6 +158,19 @@ fn what_python_tolerates_is_tolerated() {
     let PythonMessage::Emit { event, args, .. } = incoming.message else { panic!("an emit") };
     assert_eq!(&*event, "ev");
     assert_eq!(args.json(), r#"[null, null, {"Infinity": "NaN \" NaN", "n": null}, 1180591620717411303424]"#);
+    for data in ["NaN", "[NaN]", "[-Infinity]"] {
+        let text = format!(r#"{{"method":"emit","event":"ev","data":{data},"namespace":"/"}}"#);
+        let PythonMessage::Emit { args, .. } = decode(text.as_bytes(), &Limits::default()).unwrap().message
+        else {
+            panic!("an emit")
+        };
+        assert_eq!(args.json(), "[null]", "unlike null, {data} is an argument");
+    }
+    let reply = br#"{"method":"callback","host_id":"h","sid":"s","id":1,"args":[NaN,"NaN"]}"#;
+    let PythonMessage::Callback { args, .. } = decode(reply, &Limits::default()).unwrap().message else {
+        panic!("a callback")
+    };
+    assert_eq!(args.json(), r#"[null,"NaN"]"#);
 }
 
 #[test]
