@@ -19,7 +19,7 @@ use crate::wire::socketio::Packet;
 /// How long a `join` may stay unanswered before it is sent again.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// After so many failures in a row there is no point in going on.
-const HOPELESS: usize = 100;
+const HOPELESS: usize = 30;
 
 /// Sockets connect, join a room, and close, one after the other
 ///

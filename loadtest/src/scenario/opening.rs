@@ -15,7 +15,7 @@ use crate::wire::websocket;
 /// How long a `join` may stay unanswered before it is sent again.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// After so many failures in a row there is no point in going on.
-const HOPELESS: usize = 100;
+const HOPELESS: usize = 30;
 
 /// The workload that opens sockets. A socket that fails is replaced, and the fault counted.
 pub(super) struct Opening<'a> {
