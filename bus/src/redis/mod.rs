@@ -138,16 +138,19 @@ impl Names {
     }
 }
 
-/// Changes the subscriptions and waits until they are in force. fred resolves a SUBSCRIBE as soon as it is written; the
-/// answer to the PING behind it is what tells, and it carries the error if Redis refused.
+/// Changes the subscriptions and waits until they are in force. fred expects no answer to a SUBSCRIBE, so the PING
+/// behind it is what is waited for: it gets the pong, or, if Redis refused the SUBSCRIBE, the error. That holds only if
+/// both are written before anything is read, which is what a pipeline does.
 async fn subscribe(client: &Client, add: Vec<Str>, remove: Vec<Str>) -> Result<(), FredError> {
+    let pipeline = client.pipeline();
     if !add.is_empty() {
-        client.subscribe(add).await?;
+        pipeline.subscribe(add).await?;
     }
     if !remove.is_empty() {
-        client.unsubscribe(remove).await?;
+        pipeline.unsubscribe(remove).await?;
     }
-    client.ping::<Value>(None).await.map(|_| ())
+    pipeline.ping::<()>(None).await?;
+    pipeline.last::<Value>().await.map(drop)
 }
 
 struct Writer {

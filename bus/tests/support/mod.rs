@@ -2,6 +2,9 @@
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub(crate) mod broker;
+pub(crate) mod counts;
+pub(crate) mod proxy;
 pub(crate) mod redis;
 
 use std::time::Duration;

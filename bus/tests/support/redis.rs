@@ -52,19 +52,15 @@ impl Redis {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
-    /// Sends a signal to the server: `STOP` and `CONT` freeze and thaw it, `KILL` ends it without a word.
-    pub(crate) fn signal(&self, signal: &str) {
+    pub(crate) fn pid(&self) -> u32 {
         let pid = std::fs::read_to_string(self.dir.join("redis.pid")).expect("the server is running");
-        let done = Command::new("kill").arg(format!("-{signal}")).arg(pid.trim()).status().expect("kill");
-        assert!(done.success());
+        pid.trim().parse().expect("a process id")
     }
 
-    /// Runs a command on a plain server.
-    pub(crate) fn cli(&self, arguments: &[&str]) -> String {
-        let port = self.port.to_string();
-        let output =
-            Command::new("redis-cli").args(["-p", &port]).args(arguments).output().expect("redis-cli");
-        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    /// Sends a signal to the server: `STOP` and `CONT` freeze and thaw it, `KILL` ends it without a word.
+    pub(crate) fn signal(&self, signal: &str) {
+        let done = Command::new("kill").arg(format!("-{signal}")).arg(self.pid().to_string()).status();
+        assert!(done.expect("kill").success());
     }
 
     fn script(&self, command: &str) -> Output {
