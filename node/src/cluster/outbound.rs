@@ -1,0 +1,127 @@
+//! What this node sends: native messages to everyone or to one node, and their Python copies for the bridge.
+
+use std::time::Duration;
+
+use sockeye_bus::{Outbound, Receipt, Topic};
+use sockeye_proto::bus::{Message, ReplyTo, Target, native};
+use sockeye_proto::name::{NamespacePath, RoomName};
+use sockeye_proto::sio::Args;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::Instant;
+
+use super::acks::{Collect, Foreign};
+use super::core::Core;
+use super::local::RemoteAck;
+use super::metrics::{Kind, Published};
+use super::pending::{Entry, Progress};
+
+impl Core {
+    /// Publishes a numbered message.
+    pub(super) fn publish(&self, topic: Topic, kind: Kind, message: &Message) {
+        self.count_published(kind);
+        let payload = native::encode(&self.origin, message);
+        self.bus.publish_detached(Outbound::stamped(topic, payload, native::SEQUENCE_AT));
+    }
+
+    /// Publishes an unnumbered message that is worth nothing later.
+    pub(super) fn control(&self, topic: Topic, message: &Message) {
+        if self.is_linked() {
+            self.metrics.published(Kind::Control, Published::Ok);
+            self.bus.publish_control(Outbound::new(topic, native::encode(&self.origin, message)));
+        }
+    }
+
+    pub(super) fn count_published(&self, kind: Kind) {
+        let result = if self.is_linked() { Published::Ok } else { self.settings.offline };
+        self.metrics.published(kind, result);
+    }
+
+    pub(super) fn emit(
+        &self,
+        namespace: &NamespacePath,
+        event: &str,
+        args: &Args,
+        target: &Target,
+        volatile: bool,
+    ) -> Option<Receipt> {
+        if volatile && !self.is_linked() {
+            return None;
+        }
+        if let Some(bridge) = &self.bridge {
+            bridge.emit(self, namespace, event, args, target, None);
+        }
+        self.count_published(Kind::Emit);
+        let payload = native::encode_emit(&self.origin, namespace, event, args, target, volatile, None);
+        Some(self.bus.publish(Outbound::stamped(Topic::All, payload, native::SEQUENCE_AT)))
+    }
+
+    pub(super) fn emit_with_ack(
+        &self,
+        namespace: &NamespacePath,
+        event: &str,
+        args: &Args,
+        target: &Target,
+        ttl: Duration,
+        sink: UnboundedSender<RemoteAck>,
+    ) {
+        let peers = self.peers.ids();
+        let foreign = self.bridge.as_ref().map_or(Foreign::No, |_| self.foreign_share(namespace, target));
+        let id = self.pending.id();
+        let collect = Collect::new(sink, &peers, foreign);
+        if collect.progress() == Progress::Done {
+            // Nobody is known who could answer. A node that starts in this moment may still receive the event.
+            collect.finish(&self.metrics);
+        } else {
+            self.pending.open(id, Instant::now() + ttl, Entry::Collect(collect));
+        }
+        if let Some(bridge) = &self.bridge {
+            bridge.emit(self, namespace, event, args, target, Some(id));
+        }
+        self.count_published(Kind::Emit);
+        let reply = Some(ReplyTo { request: id, ttl });
+        let payload = native::encode_emit(&self.origin, namespace, event, args, target, false, reply);
+        self.bus.publish_detached(Outbound::stamped(Topic::All, payload, native::SEQUENCE_AT));
+        self.settle(id, &peers);
+    }
+
+    pub(super) fn join(&self, namespace: &NamespacePath, target: &Target, rooms: &[RoomName]) {
+        if let Some(bridge) = &self.bridge {
+            bridge.enter_rooms(self, namespace, target, rooms);
+        }
+        let message =
+            Message::Join { namespace: namespace.clone(), target: target.clone(), rooms: rooms.to_vec() };
+        self.publish(Topic::All, Kind::Rooms, &message);
+    }
+
+    pub(super) fn leave_rooms(&self, namespace: &NamespacePath, target: &Target, rooms: &[RoomName]) {
+        if let Some(bridge) = &self.bridge {
+            bridge.leave_rooms(self, namespace, target, rooms);
+        }
+        let message =
+            Message::Leave { namespace: namespace.clone(), target: target.clone(), rooms: rooms.to_vec() };
+        self.publish(Topic::All, Kind::Rooms, &message);
+    }
+
+    pub(super) fn disconnect(&self, namespace: &NamespacePath, target: &Target, close: bool) {
+        if let Some(bridge) = &self.bridge {
+            bridge.disconnect(self, namespace, target);
+        }
+        let message = Message::Disconnect { namespace: namespace.clone(), target: target.clone(), close };
+        self.publish(Topic::All, Kind::Disconnect, &message);
+    }
+
+    pub(super) fn close_room(&self, namespace: &NamespacePath, room: &RoomName) {
+        if let Some(bridge) = &self.bridge {
+            bridge.close_room(self, namespace, room);
+        }
+        let message = Message::CloseRoom { namespace: namespace.clone(), room: room.clone() };
+        self.publish(Topic::All, Kind::Rooms, &message);
+    }
+
+    pub(super) fn server_emit(&self, namespace: &NamespacePath, event: &str, args: Args) -> Receipt {
+        let message = Message::ServerEvent { namespace: namespace.clone(), event: event.into(), args };
+        self.count_published(Kind::ServerEvent);
+        let payload = native::encode(&self.origin, &message);
+        self.bus.publish(Outbound::stamped(Topic::All, payload, native::SEQUENCE_AT))
+    }
+}
