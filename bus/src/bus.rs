@@ -10,7 +10,14 @@ use crate::{
     state::{Shared, Status},
     supervisor::Supervisor,
 };
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 use tokio::{
     sync::mpsc,
     time::{Instant, timeout},
@@ -47,6 +54,7 @@ pub struct Bus {
 /// Shared by the clones of a bus only, so that its drop means that they are all gone.
 struct Handle {
     shared: Arc<Shared>,
+    listeners: Option<Arc<AtomicUsize>>,
 }
 
 impl Bus {
@@ -75,9 +83,10 @@ impl Bus {
             return Err(Error::new(ErrorKind::Config, "batch_messages and event_queue must be at least 1"));
         }
         let shared = Arc::new(Shared::new(config, driver.caps(), driver.describe(), observer));
+        let listeners = driver.listeners();
         let (supervisor, events) = Supervisor::new(Arc::clone(&shared), driver);
         runtime.spawn(supervisor.run());
-        Ok((Self { handle: Arc::new(Handle { shared }) }, events))
+        Ok((Self { handle: Arc::new(Handle { shared, listeners }) }, events))
     }
 
     fn shared(&self) -> &Arc<Shared> {
@@ -142,6 +151,12 @@ impl Bus {
     /// Whether there is a link now.
     pub fn is_connected(&self) -> bool {
         self.shared().status.borrow().up
+    }
+
+    /// Whether anybody else may hear what is published now. False only where it is certain that nobody does, because the
+    /// driver counts its listeners and there is none beside this bus's own link.
+    pub fn has_listeners(&self) -> bool {
+        self.handle.listeners.as_ref().is_none_or(|listeners| listeners.load(Ordering::SeqCst) > 1)
     }
 
     /// What the broker can do.

@@ -9,7 +9,11 @@ use crate::{
     message::{Delivery, Inbound, Outbound, Topic},
 };
 pub use futures_util::future::BoxFuture;
-use std::{fmt, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, atomic::AtomicUsize},
+    time::Duration,
+};
 
 /// What a broker can do.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -44,6 +48,12 @@ pub trait Driver: Send + Sync + 'static {
 
     /// The broker in words for logs and metrics, e.g. `redis://127.0.0.1:6379/0`. No credentials.
     fn describe(&self) -> String;
+
+    /// How many links hear something at this moment, those of this process included, if the driver knows it without
+    /// asking anybody: a number that it keeps up to date. With it a node that is alone saves the work of publishing.
+    fn listeners(&self) -> Option<Arc<AtomicUsize>> {
+        None
+    }
 }
 
 impl fmt::Debug for dyn Driver {

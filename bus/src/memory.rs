@@ -10,7 +10,10 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use std::{
     collections::HashMap,
-    sync::{Arc, LazyLock, Weak},
+    sync::{
+        Arc, LazyLock, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 /// Hubs by name and channel.
@@ -61,6 +64,10 @@ impl Driver for Memory {
     fn describe(&self) -> String {
         format!("memory://{}", self.name)
     }
+
+    fn listeners(&self) -> Option<Arc<AtomicUsize>> {
+        Some(Arc::clone(&self.hub.seats))
+    }
 }
 
 /// Who hears what.
@@ -68,6 +75,8 @@ impl Driver for Memory {
 struct Hub {
     /// Taken before a mailbox's lock, never after.
     routes: Mutex<HashMap<Topic, Vec<Arc<Mailbox>>>>,
+    /// How many links listen.
+    seats: Arc<AtomicUsize>,
 }
 
 impl Hub {
@@ -115,6 +124,7 @@ struct Seat {
 impl Seat {
     fn new(hub: &Arc<Hub>, topics: &[Topic]) -> Self {
         let mailbox = Arc::new(Mailbox::default());
+        hub.seats.fetch_add(1, Ordering::SeqCst);
         topics.iter().for_each(|topic| hub.add(topic, &mailbox));
         Self { hub: Arc::clone(hub), mailbox, topics: Mutex::new(topics.to_vec()) }
     }
@@ -125,6 +135,7 @@ impl Drop for Seat {
         for topic in self.topics.get_mut() {
             self.hub.remove(topic, &self.mailbox);
         }
+        self.hub.seats.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

@@ -54,6 +54,7 @@ pub(crate) struct Metrics {
     received_bytes: [IntCounter; 2],
     sent_bytes: [IntCounter; 2],
     handshakes: IntCounterVec,
+    pub(crate) handshakes_ok: [IntCounter; 2],
     upgrades: IntCounterVec,
     disconnections: IntCounterVec,
     namespace_connects: IntCounterVec,
@@ -103,17 +104,19 @@ impl Metrics {
             register.gauges("node_info", "Which node this is; always 1.", &["node_id", "name", "bus"])?;
         info.with_label_values(&[node, name, bus]).set(1);
         let transports = [TransportKind::Polling, TransportKind::WebSocket];
+        let handshakes = register.counters2(
+            "handshakes_total",
+            "Requests that opened a connection, or were refused.",
+            &["transport", "result"],
+        )?;
         let metrics = Self {
+            handshakes_ok: transports.map(|kind| handshakes.with_label_values(&[kind.as_str(), "ok"])),
+            handshakes,
             connections: transports.map(|kind| connections.with_label_values(&[kind.as_str()])),
             packets_received: PacketCounters::new(&received),
             packets_sent: PacketCounters::new(&sent),
             received_bytes: transports.map(|kind| received_bytes.with_label_values(&[kind.as_str()])),
             sent_bytes: transports.map(|kind| sent_bytes.with_label_values(&[kind.as_str()])),
-            handshakes: register.counters2(
-                "handshakes_total",
-                "Requests that opened a connection, or were refused.",
-                &["transport", "result"],
-            )?,
             upgrades: register.counters(
                 "upgrades_total",
                 "Moves from long-polling to WebSocket.",

@@ -44,7 +44,7 @@ impl Core {
         target: &Target,
         volatile: bool,
     ) -> Option<Receipt> {
-        if volatile && !self.is_linked() {
+        if (volatile && !self.is_linked()) || !self.bus.has_listeners() {
             return None;
         }
         if let Some(bridge) = &self.bridge {

@@ -227,8 +227,16 @@ impl Outbox {
         self.push_first(Item::Text(Bytes::from_static(b"2")), now)
     }
 
-    /// Queues a WebSocket control frame before everything else. A client that asks for too many and reads none loses some.
-    pub(crate) fn push_control(&self, frame: Bytes, now: Time) -> Pushed {
+    /// Queues the answer to a WebSocket ping. A client that asks for too many and reads none does not get all.
+    pub(crate) fn push_pong(&self, frame: Bytes, now: Time) -> Pushed {
+        if matches!(self.0.lock().queue.back(), Some(Item::Frame(_))) {
+            return Pushed::Dropped;
+        }
+        self.push_first(Item::Frame(frame), now)
+    }
+
+    /// Queues the end of a WebSocket before everything else.
+    pub(crate) fn push_close(&self, frame: Bytes, now: Time) -> Pushed {
         self.push_first(Item::Frame(frame), now)
     }
 
@@ -239,8 +247,6 @@ impl Outbox {
         }
         if inner.queue.is_empty() {
             inner.progress = now;
-        } else if matches!(item, Item::Frame(_)) && matches!(inner.queue.back(), Some(Item::Frame(_))) {
-            return Pushed::Dropped;
         }
         inner.bytes += item.size();
         // A frame that has begun to leave must end before another begins.
@@ -250,14 +256,12 @@ impl Outbox {
     }
 
     fn announce(&self, mut inner: MutexGuard<'_, Inner>) -> Pushed {
-        if inner.owner != Owner::Nobody {
-            return Pushed::Queued;
-        }
         match inner.sink {
-            Sink::Tcp(_) => {
+            Sink::Tcp(_) if inner.owner == Owner::Nobody => {
                 inner.owner = Owner::Flusher;
                 Pushed::Dirty
             }
+            Sink::Tcp(_) => Pushed::Queued,
             Sink::Polling | Sink::Stream => {
                 inner.wake();
                 Pushed::Queued

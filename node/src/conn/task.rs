@@ -45,6 +45,10 @@ struct Buffers {
 pub(crate) struct Reader {
     decoder: Decoder,
     held: Option<Box<Held>>,
+    /// The client closed the WebSocket: nothing of it is unread.
+    said_goodbye: bool,
+    /// A close frame with a code is queued already.
+    close_sent: bool,
 }
 
 /// Input that a socket's handlers are not ready for.
@@ -56,7 +60,7 @@ struct Held {
 impl Reader {
     /// Goes on with a decoder that may be in the middle of a frame.
     pub(crate) fn new(decoder: Decoder) -> Self {
-        Self { decoder, held: None }
+        Self { decoder, held: None, said_goodbye: false, close_sent: false }
     }
 
     /// Decodes and handles `input`; true while the connection lives.
@@ -77,6 +81,7 @@ impl Reader {
                 }
                 Frame::Pong(_) => Received::Handled,
                 Frame::Close { .. } => {
+                    self.said_goodbye = true;
                     conn.close(DisconnectReason::TransportClose);
                     Received::Closed
                 }
@@ -107,6 +112,7 @@ impl Reader {
                 true
             }
             Err(error) => {
+                self.close_sent = true;
                 conn.websocket_error(error);
                 false
             }
@@ -135,7 +141,7 @@ impl Conn {
     fn pong(self: &Arc<Self>, data: &[u8]) {
         let mut frame = Vec::with_capacity(data.len() + 2);
         write_frame(&mut frame, Opcode::Pong, data);
-        self.settle(self.outbox.push_control(frame.into(), self.engine.clock.now()));
+        self.settle(self.outbox.push_pong(frame.into(), self.engine.clock.now()));
     }
 
     /// Tells the client which rule of WebSocket it broke, and closes.
@@ -143,7 +149,7 @@ impl Conn {
         self.engine.metrics.decode_error(error);
         tracing::debug!(sid = %self.sid, %error, "closing a WebSocket");
         let frame = close_frame(Some(error.close_code()), error.kind());
-        self.settle(self.outbox.push_control(frame.into(), self.engine.clock.now()));
+        self.settle(self.outbox.push_close(frame.into(), self.engine.clock.now()));
         self.close(
             if error.layer() == sockeye_proto::error::Layer::WebSocket && error.close_code() == 1009 {
                 DisconnectReason::TransportClose
@@ -155,21 +161,24 @@ impl Conn {
 }
 
 /// Runs a WebSocket over TCP until the connection is over. `first` is what was read together with the handshake.
-async fn run(conn: Arc<Conn>, stream: Arc<TcpStream>, mut reader: Reader, mut first: Vec<u8>) {
+pub(crate) async fn run(conn: Arc<Conn>, stream: Arc<TcpStream>, mut reader: Reader, mut first: Vec<u8>) {
     if !first.is_empty() {
         conn.outbox.claim();
         reader.feed(&conn, &mut first);
     }
     drop(first);
-    std::future::poll_fn(|cx| poll(&conn, &stream, &mut reader, cx)).await;
-    drop(reader);
-    // Boxed, so that a task is not as large as its farewell for all its life.
-    Box::pin(linger(&conn, &stream)).await;
+    let whole = std::future::poll_fn(|cx| poll(&conn, &stream, &mut reader, cx)).await;
+    let reachable = whole && (reader.close_sent || stream.try_write(&close_frame(None, "")).is_ok());
+    if reachable && !reader.said_goodbye {
+        // Boxed, so that a task is not as large as its farewell for all its life.
+        Box::pin(linger(&conn, &stream)).await;
+    }
     conn.engine.metrics.undelivered(conn.outbox.release());
 }
 
-/// One turn: write if the socket was full, then read and answer. Ready when the connection is over and flushed.
-fn poll(conn: &Arc<Conn>, stream: &TcpStream, reader: &mut Reader, cx: &mut Context<'_>) -> Poll<()> {
+/// One turn: write if the socket was full, then read and answer. Ready when the connection is over: true if everything
+/// was flushed and the stream still works.
+fn poll(conn: &Arc<Conn>, stream: &TcpStream, reader: &mut Reader, cx: &mut Context<'_>) -> Poll<bool> {
     let engine = &conn.engine;
     // Registered before anything is looked at, so that no change is missed.
     conn.outbox.register_task(cx.waker());
@@ -177,7 +186,7 @@ fn poll(conn: &Arc<Conn>, stream: &TcpStream, reader: &mut Reader, cx: &mut Cont
         let closing = conn.outbox.is_closing();
         if conn.outbox.is_blocked() || closing {
             match flush(conn) {
-                Drained::Empty if closing => return Poll::Ready(()),
+                Drained::Empty if closing => return Poll::Ready(true),
                 Drained::Empty => {}
                 Drained::Blocked => match stream.poll_write_ready(cx) {
                     Poll::Ready(Ok(())) => continue,
@@ -241,10 +250,10 @@ fn flush(conn: &Arc<Conn>) -> Drained {
 }
 
 /// The stream is useless: nothing can be flushed.
-fn broken(conn: &Arc<Conn>, reason: DisconnectReason) -> Poll<()> {
+fn broken(conn: &Arc<Conn>, reason: DisconnectReason) -> Poll<bool> {
     conn.close(reason);
     conn.engine.metrics.undelivered(conn.outbox.release());
-    Poll::Ready(())
+    Poll::Ready(false)
 }
 
 /// Reads what is there. A short read means that the socket is empty: saying so saves the call that would find out.
@@ -260,13 +269,9 @@ fn read(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
     }
 }
 
-/// Says goodbye and waits a moment for the client to have read it: closing a socket with unread input would reset it and
-/// take the last frames away from the client.
+/// Waits a moment for the client to have read everything: closing a socket with unread input would reset it and take the
+/// last frames away from the client.
 async fn linger(conn: &Arc<Conn>, stream: &TcpStream) {
-    let goodbye = close_frame(None, "");
-    if stream.try_write(&goodbye).is_err() {
-        return;
-    }
     let _ = SockRef::from(stream).shutdown(std::net::Shutdown::Write);
     let wait = async {
         loop {
@@ -318,7 +323,7 @@ fn poll_stream(
     out: &mut Vec<u8>,
     written: &mut usize,
     cx: &mut Context<'_>,
-) -> Poll<()> {
+) -> Poll<bool> {
     let engine = &conn.engine;
     conn.outbox.register_task(cx.waker());
     loop {
@@ -342,7 +347,7 @@ fn poll_stream(
         }
         match Pin::new(&mut stream).poll_flush(cx) {
             Poll::Ready(Err(_)) => return broken(conn, DisconnectReason::TransportError),
-            Poll::Ready(Ok(())) if closing && out.is_empty() => return Poll::Ready(()),
+            Poll::Ready(Ok(())) if closing && out.is_empty() => return Poll::Ready(true),
             _ if closing => return Poll::Pending,
             _ => {}
         }

@@ -31,7 +31,7 @@ pub(crate) async fn run(
         match accepted {
             Ok((stream, peer)) => {
                 let _ = stream.set_nodelay(true);
-                tokio::spawn(serve(engine.clone(), stream, peer, app.clone(), stop.clone()));
+                engine.spawn(serve(engine.clone(), stream, peer, app.clone(), stop.clone()));
             }
             Err(error) if is_passing(&error) => {}
             Err(error) => {
@@ -91,6 +91,7 @@ async fn dispatch(
     app: Option<Router>,
 ) -> Response<Body> {
     if is_ours(engine, request.uri().path()) {
+        request.extensions_mut().insert(super::OwnAcceptLoop);
         return handle(engine, request, Some(peer)).await;
     }
     match app {

@@ -22,6 +22,10 @@ use crate::{
 };
 use cors::Origin;
 
+/// Marks requests that came through the server's own accept loop.
+#[derive(Clone, Copy)]
+pub(crate) struct OwnAcceptLoop;
+
 /// Whether a path is the one that Engine.IO is served at. The slash at the end may be missing.
 pub(crate) fn is_ours(engine: &Engine, path: &str) -> bool {
     let ours = &engine.config.path;
@@ -138,7 +142,7 @@ where
     let handshake = Handshake::new(request.uri().path(), query, request.headers(), peer, secure);
     match transport {
         TransportKind::Polling => {
-            engine.metrics.handshake(name, "ok");
+            engine.metrics.handshakes_ok[0].inc();
             let conn = Conn::open(engine, transport, Sink::Polling, handshake);
             let mut body = b"0".to_vec();
             body.extend_from_slice(open_text(&conn).as_bytes());

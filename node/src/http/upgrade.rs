@@ -83,10 +83,14 @@ enum Wire {
 
 impl Wire {
     /// Gets back to the TCP stream, so that nothing of hyper's is kept and others than the task may write.
-    fn recover(upgraded: Upgraded) -> Self {
+    ///
+    /// Streams of a `foreign` accept loop may still gather small writes.
+    fn recover(upgraded: Upgraded, foreign: bool) -> Self {
         let tcp = |io: TokioIo<TcpStream>, first: Bytes| {
             let stream = io.into_inner();
-            let _ = stream.set_nodelay(true);
+            if foreign {
+                let _ = stream.set_nodelay(true);
+            }
             Self::Tcp(Arc::new(stream), first.to_vec())
         };
         let upgraded = match upgraded.downcast::<TokioIo<TcpStream>>() {
@@ -102,6 +106,7 @@ impl Wire {
 
 /// Opens a session that is a WebSocket from the start.
 pub(crate) fn open<B>(engine: &Arc<Engine>, mut request: Request<B>, handshake: Handshake) -> Response<Body> {
+    let foreign = request.extensions().get::<super::OwnAcceptLoop>().is_none();
     let (response, upgrade) = match switch(&mut request) {
         Ok(switched) => switched,
         Err(response) => {
@@ -115,12 +120,12 @@ pub(crate) fn open<B>(engine: &Arc<Engine>, mut request: Request<B>, handshake: 
             server.metrics.handshake("websocket", "broken");
             return;
         };
-        server.metrics.handshake("websocket", "ok");
-        match Wire::recover(upgraded) {
+        server.metrics.handshakes_ok[1].inc();
+        match Wire::recover(upgraded, foreign) {
             Wire::Tcp(stream, first) => {
                 let conn = welcome(&server, Sink::Tcp(stream.clone()), handshake);
                 drop(server);
-                task::start(conn, stream, Reader::new(Decoder::new()), first);
+                task::run(conn, stream, Reader::new(Decoder::new()), first).await;
             }
             Wire::Other(stream) => {
                 let conn = welcome(&server, Sink::Stream, handshake);
@@ -134,6 +139,8 @@ pub(crate) fn open<B>(engine: &Arc<Engine>, mut request: Request<B>, handshake: 
 
 fn welcome(engine: &Arc<Engine>, sink: Sink, handshake: Handshake) -> Arc<Conn> {
     let conn = Conn::open(engine, TransportKind::WebSocket, sink, handshake);
+    // The task that comes next sends it: no need to wake a flusher.
+    conn.outbox.claim();
     let text = format!("0{}", open_text(&conn));
     conn.settle(conn.push(Item::Text(text.into()), false, engine.clock.now()));
     conn
@@ -209,7 +216,7 @@ async fn negotiate(
     timeout: Duration,
 ) -> Option<(Wire, Decoder, Vec<u8>)> {
     let conn = probe.conn;
-    let mut wire = Wire::recover(upgraded);
+    let mut wire = Wire::recover(upgraded, true);
     let mut decoder = Decoder::new();
     let exchange = async {
         let mut input = match &mut wire {
