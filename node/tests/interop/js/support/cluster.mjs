@@ -70,6 +70,11 @@ export class Cluster {
   start(part) {
     return run(script, ["start", part, "--dir", this.dir]);
   }
+  /** Starts what a failed test left stopped. */
+  async repair() {
+    for (const part of ["redis", ...this.nodes.map((_, i) => `node${i + 1}`)]) await this.start(part).catch(() => {});
+    await this.formed();
+  }
   async down() {
     await run(script, ["down", "--dir", this.dir]);
     if (!process.env.SOCKEYE_INTEROP_KEEP) await rm(this.dir, { recursive: true, force: true });
