@@ -59,8 +59,8 @@ impl Cell {
 pub struct Outcome {
     /// For each row, for each finished round: A and B.
     pub cells: Vec<Vec<[Option<Cell>; 2]>>,
-    /// The faults of A and B.
-    pub faults: [Faults; 2],
+    /// For each row, the faults of A and B.
+    pub faults: Vec<[Faults; 2]>,
     /// What could not be measured on A and B: row and reason, with how often.
     pub failures: [BTreeMap<String, u64>; 2],
 }
@@ -80,7 +80,12 @@ pub(super) struct Rounds<'a> {
 impl Rounds<'_> {
     /// Measures all rounds; after Ctrl-C, what was measured by then, if a round was finished.
     pub(super) fn measure(&self, progress: &mut Progress) -> anyhow::Result<Outcome> {
-        let mut outcome = Outcome { cells: vec![Vec::new(); self.rows.len()], ..Outcome::default() };
+        let rows = self.rows.len();
+        let mut outcome = Outcome {
+            cells: vec![Vec::new(); rows],
+            faults: vec![Default::default(); rows],
+            ..Outcome::default()
+        };
         for round in 0..self.rounds {
             match self.round(round, progress, &mut outcome) {
                 Err(error) if round > 0 && error.is::<Interrupted>() => break,
@@ -106,7 +111,7 @@ impl Rounds<'_> {
                 };
                 match result {
                     Ok(report) => {
-                        outcome.faults[side].merge(&report.faults);
+                        outcome.faults[index][side].merge(&report.faults);
                         cells[side] = Cell::of(&report);
                     }
                     Err(error) => {

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::rounds::{Cell, Outcome};
 use super::rows::Row;
+use crate::fault::Faults;
 use crate::stats::{Comparison, Spread, Verdict};
 
 /// One row of the table.
@@ -24,6 +25,8 @@ pub struct Line {
     pub p99_us: [Option<f64>; 2],
     /// The ratios A / B.
     pub comparison: Option<Comparison>,
+    /// What went wrong on A and B.
+    pub faults: [Faults; 2],
     /// All that was measured: for each round A and B.
     pub rounds: Vec<[Option<Cell>; 2]>,
 }
@@ -51,16 +54,21 @@ impl Table {
         outcome: &Outcome,
         tolerance: f64,
     ) -> Self {
-        let lines: Vec<Line> =
-            rows.iter().zip(&outcome.cells).map(|(row, cells)| line(row, cells, tolerance)).collect();
+        let lines: Vec<Line> = rows
+            .iter()
+            .zip(outcome.cells.iter().zip(&outcome.faults))
+            .map(|(row, (cells, faults))| line(row, cells, faults, tolerance))
+            .collect();
         let mut notes = vec![
             "Costs are medians (smallest to largest), the ratio is the median of the rounds' own ratios."
                 .to_owned(),
         ];
         for side in [0, 1] {
             let name = &names[side];
-            let faults = &outcome.faults[side];
-            notes.push(format!("Errors of {name}: {faults}."));
+            let faulty = |line: &&Line| line.faults[side].total() > 0;
+            for line in lines.iter().filter(faulty) {
+                notes.push(format!("Errors of {name} in {}: {}.", line.name, line.faults[side]));
+            }
             for (failure, times) in &outcome.failures[side] {
                 notes.push(format!("{name} could not be measured {times} times: {failure}"));
             }
@@ -93,7 +101,7 @@ impl Table {
     }
 }
 
-fn line(row: &Row, cells: &[[Option<Cell>; 2]], tolerance: f64) -> Line {
+fn line(row: &Row, cells: &[[Option<Cell>; 2]], faults: &[Faults; 2], tolerance: f64) -> Line {
     let spread = |side: usize, of: fn(&Cell) -> Option<f64>| {
         let values: Vec<f64> = cells.iter().filter_map(|pair| of(pair[side].as_ref()?)).collect();
         Spread::of(&values)
@@ -107,6 +115,7 @@ fn line(row: &Row, cells: &[[Option<Cell>; 2]], tolerance: f64) -> Line {
         cost: [0, 1].map(|side| spread(side, |cell| Some(cell.cost))),
         p99_us: [0, 1].map(|side| Some(spread(side, |cell| cell.p99_us)?.median)),
         comparison: Comparison::of(&a, &b, tolerance),
+        faults: faults.clone(),
         rounds: cells.to_vec(),
     }
 }
@@ -211,7 +220,8 @@ mod tests {
         let mut rounds: Vec<[Option<Cell>; 2]> = (0..6).map(|_| [cell(4.0), cell(8.0)]).collect();
         rounds.push([cell(100.0), None]);
         let mut outcome = Outcome { cells: vec![rounds], ..Outcome::default() };
-        outcome.faults[0].add(Fault::Lost, 2, "an ack");
+        outcome.faults.push(Default::default());
+        outcome.faults[0][0].add(Fault::Lost, 2, "an ack");
         outcome.failures[1].insert("acks-w1: gone".to_owned(), 1);
         let names = ["ours".to_owned(), "theirs".to_owned()];
         Table::new(names, ["x".to_owned(), "y".to_owned()], &rows, &outcome, 0.05)
@@ -238,7 +248,7 @@ mod tests {
             "0.50 (0.50–0.50)",
             "| less",
             "1.5 ms",
-            "Errors of ours: 2 lost.",
+            "Errors of ours in acks-w1: 2 lost.",
             "theirs could not be measured 1 times: acks-w1: gone",
             "during acks-w1",
         ] {

@@ -65,7 +65,8 @@ impl Histogram {
     /// Adds one latency.
     #[inline]
     pub fn record(&mut self, latency: Duration) {
-        let nanos = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
+        let nanos =
+            latency.as_secs().saturating_mul(1_000_000_000).saturating_add(u64::from(latency.subsec_nanos()));
         self.buckets[Self::bucket(nanos)] += 1;
         self.count += 1;
         self.sum += u128::from(nanos);

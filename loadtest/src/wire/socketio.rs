@@ -40,11 +40,12 @@ impl Namespace {
     #[inline]
     pub fn parse<'a>(&self, packet: &'a [u8]) -> Option<Packet<'a>> {
         let (&kind, rest) = packet.split_first()?;
-        let rest = rest.strip_prefix(self.prefix.as_bytes())?;
-        // The root namespace has no prefix of its own, but the others have a different one.
-        if self.prefix.is_empty() && rest.first() == Some(&b'/') {
-            return None;
-        }
+        let rest = if self.prefix.is_empty() {
+            // The root namespace has no prefix, all others have one.
+            (rest.first() != Some(&b'/')).then_some(rest)?
+        } else {
+            rest.strip_prefix(self.prefix.as_bytes())?
+        };
         Some(match kind {
             b'0' => Packet::Connect,
             b'1' => Packet::Disconnect,
