@@ -36,7 +36,7 @@ use sockeye_proto::sio::Args;
 use super::acks::Foreign;
 use super::core::Core;
 use super::local::{AckSink, Local};
-use super::metrics::{Kind, Sender};
+use super::metrics::{Kind, PYTHON_BINARY_ACK, Sender};
 use super::pending::{Entry, Progress};
 
 /// This node as python-socketio nodes see it.
@@ -122,7 +122,7 @@ impl Core {
         if single_socket(target).is_none() {
             return Foreign::Any;
         }
-        let here = self.local().map_or(0, |local| local.count(namespace, target));
+        let here = self.local().count(namespace, target);
         if here > 0 { Foreign::No } else { Foreign::One }
     }
 }
@@ -148,8 +148,7 @@ impl PythonReader {
             return;
         }
         core.metrics.received(kind(&message), Sender::Foreign);
-        let Some(local) = core.local() else { return };
-        apply(core, &*local, host, message);
+        apply(core, &*core.local(), host, message);
     }
 
     fn undecodable(&self, core: &Core, error: PythonError) {
@@ -235,7 +234,7 @@ impl AckSink for PythonAcks {
         let Callback { room, namespace, id } = &self.callback;
         match python::encode_callback(&self.host, room, namespace, *id, &args) {
             Some(payload) => bridge.publish(&self.core, Kind::Ack, payload),
-            None => self.core.metrics.lost("python_binary_ack"),
+            None => self.core.metrics.lost(PYTHON_BINARY_ACK),
         }
     }
 }

@@ -10,7 +10,7 @@ use sockeye_proto::id::NodeId;
 use sockeye_proto::limits::Limits;
 
 use super::bridge_python::Bridge;
-use super::local::Local;
+use super::local::{Local, Nobody};
 use super::metrics::{ClusterMetrics, Published};
 use super::peers::{Boot, Peers};
 use super::pending::Pending;
@@ -81,9 +81,9 @@ impl Core {
         let _ = self.local.set(local);
     }
 
-    /// This node's sockets, while there are any.
-    pub(super) fn local(&self) -> Option<Arc<dyn Local>> {
-        self.local.get()?.upgrade()
+    /// This node's sockets.
+    pub(super) fn local(&self) -> Arc<dyn Local> {
+        self.local.get().and_then(Weak::upgrade).unwrap_or_else(|| Arc::new(Nobody))
     }
 
     /// Whether the link is up and the reader knows it.

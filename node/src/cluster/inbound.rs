@@ -3,8 +3,9 @@
 //! Everything runs inline in the order in which it arrived, so that the order of one origin is kept. A panic ends the
 //! handling of one message, nothing else.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,18 +13,23 @@ use bytes::Bytes;
 use sockeye_bus::{Event, Events, Inbound, Topic};
 use sockeye_proto::bus::{Envelope, Message, Origin, native};
 use sockeye_proto::id::NodeId;
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 
 use super::acks::RemoteAcks;
 use super::bridge_python::PythonReader;
 use super::core::Core;
 use super::metrics::{Kind, Sender};
-use super::peers::{ALL_TOPIC, Boot};
+use super::origins::Origins;
+use super::peers::Boot;
 use super::pending::{Entry, Progress};
-use super::sequences::{Track, Verdict};
+use super::sequences::Verdict;
 
-/// Emitters whose numbers are remembered. They come and go without a word, so the quietest are forgotten.
-const EMITTERS: usize = 2048;
+/// So many messages are handled before others get their turn.
+const BATCH: usize = 32;
+
+/// Losses are logged at most this often, in sum.
+const LOSSES_LOGGED_EVERY: Duration = Duration::from_secs(10);
 
 /// Lost peers are waited for after an outage if they were lost so shortly before it: this node may have been deaf.
 const LOST_BUT_AWAITED: Duration = Duration::from_secs(30);
@@ -31,9 +37,9 @@ const LOST_BUT_AWAITED: Duration = Duration::from_secs(30);
 pub(super) struct Reader {
     core: Arc<Core>,
     python: PythonReader,
-    /// Every node that was heard, member or not yet, until it is silent for too long.
-    nodes: HashMap<NodeId, Heard>,
-    emitters: HashMap<[u8; 6], Heard>,
+    origins: Origins,
+    /// This node's id as heartbeats spell it.
+    me: String,
     /// After an outage: who has not been heard on the new link. The spool is held until this is empty, or until the
     /// bus's own deadline.
     awaited: HashSet<NodeId>,
@@ -41,60 +47,64 @@ pub(super) struct Reader {
     /// When the first peer is due to be declared lost.
     check_at: Instant,
     conflict_named: bool,
-}
-
-/// What is known about an origin from its messages.
-struct Heard {
-    /// Its messages to everyone.
-    all: Track,
-    /// Its messages to this node only.
-    own: Track,
-    at: Instant,
-    /// The process that sent its last heartbeat.
-    boot: Option<Boot>,
-}
-
-impl Heard {
-    fn new(at: Instant) -> Self {
-        Self { all: Track::default(), own: Track::default(), at, boot: None }
-    }
+    /// Losses that were not logged yet, and when that may be done.
+    unlogged_losses: (u64, Instant),
 }
 
 impl Reader {
     pub(super) fn new(core: Arc<Core>) -> Self {
-        let check_at = Instant::now() + core.settings.peer_timeout;
+        let now = Instant::now();
+        let check_at = now + core.settings.peer_timeout;
         Self {
-            core,
             python: PythonReader::default(),
-            nodes: HashMap::new(),
-            emitters: HashMap::new(),
+            origins: Origins::default(),
+            me: core.node.to_string(),
+            core,
             awaited: HashSet::new(),
             lost: Vec::new(),
             check_at,
             conflict_named: false,
+            unlogged_losses: (0, now),
         }
     }
 
     /// Reads until the bus is closed.
     pub(super) async fn run(mut self, mut events: Events) {
+        let mut check = pin!(sleep_until(self.check_at));
         loop {
             tokio::select! {
                 event = events.recv() => match event {
-                    Some(event) => self.guarded(event),
-                    None => return,
-                },
-                () = sleep_until(self.check_at) => {
-                    // A heartbeat that waits here already counts as heard.
-                    for _ in 0..events.len() {
-                        match events.try_recv() {
-                            Ok(event) => self.guarded(event),
-                            Err(_) => break,
+                    Some(event) => {
+                        self.guarded(event);
+                        // What else is there costs no look at the timer; but nobody else may starve.
+                        if self.drain(&mut events, BATCH) {
+                            yield_now().await;
                         }
                     }
+                    None => return,
+                },
+                () = &mut check => {
+                    // A heartbeat that waits here already counts as heard.
+                    let waiting = events.len();
+                    self.drain(&mut events, waiting);
                     self.check_silence();
                 }
             }
+            if check.deadline() != self.check_at {
+                check.as_mut().reset(self.check_at);
+            }
         }
+    }
+
+    /// Handles what is there, but no more than `most`; whether it was that much.
+    fn drain(&mut self, events: &mut Events, most: usize) -> bool {
+        for _ in 0..most {
+            match events.try_recv() {
+                Ok(event) => self.guarded(event),
+                Err(_) => return false,
+            }
+        }
+        true
     }
 
     fn guarded(&mut self, event: Event) {
@@ -122,10 +132,7 @@ impl Reader {
     fn link_up(&mut self, first: bool) {
         tracing::info!(bus = self.core.bus.describe(), "the link to the bus is up");
         let now = Instant::now();
-        // Nobody could be heard meanwhile: everyone's time begins anew.
-        for heard in self.nodes.values_mut() {
-            heard.at = now;
-        }
+        self.origins.excuse_all(now);
         self.check_at = now + self.core.settings.peer_timeout;
         self.core.set_linked(true);
         self.core.beat(true);
@@ -135,10 +142,6 @@ impl Reader {
         self.lost.retain(|(_, at)| now.saturating_duration_since(*at) < LOST_BUT_AWAITED);
         self.awaited =
             self.core.peers.ids().into_iter().chain(self.lost.iter().map(|&(node, _)| node)).collect();
-        // A node that is awaited but no peer has no other way to be given up.
-        for &node in &self.awaited {
-            self.nodes.entry(node).or_insert_with(|| Heard::new(now));
-        }
         if self.awaited.is_empty() {
             self.core.bus.release();
         }
@@ -157,14 +160,14 @@ impl Reader {
             return;
         }
         let sender = match origin {
-            Origin::Node(_) => Sender::Node,
+            Origin::Node(node) => {
+                self.no_longer_awaited(node);
+                Sender::Node
+            }
             Origin::Emitter(_) => Sender::Emitter,
         };
-        let heard = self.heard(origin);
-        let track = if *topic == Topic::All { &mut heard.all } else { &mut heard.own };
-        match track.message(sequence) {
-            Verdict::Fresh { lost: 0 } => {}
-            Verdict::Fresh { lost } => self.count_gap(origin, lost),
+        match self.origins.message(origin, topic, sequence, Instant::now()) {
+            Verdict::Fresh { lost } => self.count_lost(origin, lost),
             Verdict::Duplicate => return self.core.metrics.duplicates.inc(),
         }
         let message = match native::decode(payload, &self.core.settings.limits) {
@@ -178,36 +181,18 @@ impl Reader {
         }
     }
 
-    /// The entry of an origin, marked as heard now.
-    fn heard(&mut self, origin: Origin) -> &mut Heard {
-        let now = Instant::now();
-        match origin {
-            Origin::Node(node) => {
-                self.no_longer_awaited(node);
-                let heard = self.nodes.entry(node).or_insert_with(|| Heard::new(now));
-                heard.at = now;
-                heard
-            }
-            Origin::Emitter(id) => {
-                if self.emitters.len() >= EMITTERS && !self.emitters.contains_key(&id) {
-                    self.forget_quiet_emitters();
-                }
-                let heard = self.emitters.entry(id).or_insert_with(|| Heard::new(now));
-                heard.at = now;
-                heard
-            }
+    fn count_lost(&mut self, origin: Origin, lost: u64) {
+        if lost == 0 {
+            return;
         }
-    }
-
-    fn forget_quiet_emitters(&mut self) {
-        let mut times: Vec<Instant> = self.emitters.values().map(|heard| heard.at).collect();
-        let (_, &mut median, _) = times.select_nth_unstable(EMITTERS / 2);
-        self.emitters.retain(|_, heard| heard.at > median);
-    }
-
-    fn count_gap(&self, origin: Origin, lost: u64) {
         self.core.metrics.gaps.inc_by(lost);
-        tracing::warn!(?origin, lost, "messages did not arrive here");
+        let now = Instant::now();
+        let (unlogged, log_at) = &mut self.unlogged_losses;
+        *unlogged += lost;
+        if now >= *log_at {
+            tracing::warn!(lost = *unlogged, last_from = ?origin, "messages of others did not arrive here");
+            self.unlogged_losses = (0, now + LOSSES_LOGGED_EVERY);
+        }
     }
 
     fn node_says(&mut self, node: NodeId, message: Message) {
@@ -224,12 +209,8 @@ impl Reader {
                 }
             }
             Message::Leaving => {
-                if let Some(mut heard) = self.nodes.remove(&node) {
-                    let lost = heard.all.close() + heard.own.close();
-                    if lost > 0 {
-                        self.count_gap(Origin::Node(node), lost);
-                    }
-                }
+                let lost = self.origins.goodbye(node);
+                self.count_lost(Origin::Node(node), lost);
                 self.lost.retain(|&(other, _)| other != node);
                 self.no_longer_awaited(node);
                 self.remove_peer(node, "left the cluster");
@@ -258,7 +239,7 @@ impl Reader {
 
     /// What nodes and emitters may say alike. An emitter hears nothing, so what asks for an answer is not answered.
     fn anyone_says(&self, node: Option<NodeId>, message: Message) {
-        let Some(local) = self.core.local() else { return };
+        let local = self.core.local();
         match message {
             Message::Emit { namespace, event, args, target, volatile, reply } => match (reply, node) {
                 (Some(reply), Some(node)) => {
@@ -308,27 +289,13 @@ impl Reader {
     }
 
     fn heartbeat(&mut self, node: NodeId, boot: Boot, sequences: &[(String, u64)]) {
-        let now = Instant::now();
-        let heard = self.nodes.entry(node).or_insert_with(|| Heard::new(now));
-        if heard.boot.replace(boot).is_some_and(|before| before != boot) {
-            // The numbers begin anew, and what the earlier process owed will not come.
-            *heard = Heard { boot: Some(boot), ..Heard::new(now) };
+        let pulse = self.origins.heartbeat(node, boot, sequences, &self.me, Instant::now());
+        if pulse.restarted {
             tracing::warn!(%node, "a node was restarted under its old id");
+            // What the earlier process owed will not come.
             self.core.pending.peer_lost(node);
         }
-        let own = self.core.node.to_string();
-        let Some(heard) = self.nodes.get_mut(&node) else { return };
-        let mut lost = 0;
-        for (topic, sent) in sequences {
-            if topic == ALL_TOPIC {
-                lost += heard.all.claim(*sent);
-            } else if *topic == own {
-                lost += heard.own.claim(*sent);
-            }
-        }
-        if lost > 0 {
-            self.count_gap(Origin::Node(node), lost);
-        }
+        self.count_lost(Origin::Node(node), pulse.lost);
     }
 
     /// Declares peers lost that were silent for too long, unless nobody could be heard.
@@ -342,20 +309,14 @@ impl Reader {
         // If this process was held up, its peers' heartbeats may still be on their way to it.
         let held_up = now.saturating_duration_since(self.check_at);
         if held_up > self.core.settings.heartbeat {
-            for heard in self.nodes.values_mut() {
-                heard.at += held_up;
-            }
+            self.origins.excuse(held_up);
         }
-        let silent: Vec<NodeId> =
-            self.nodes.iter().filter(|(_, heard)| heard.at + timeout <= now).map(|(&node, _)| node).collect();
-        for node in silent {
-            self.nodes.remove(&node);
+        for node in self.origins.fall_silent(now, timeout) {
             self.remove_peer(node, "is lost: it was silent for too long");
             self.lost.push((node, now));
         }
         self.lost.retain(|(_, at)| now.saturating_duration_since(*at) < LOST_BUT_AWAITED);
-        let first = self.nodes.values().map(|heard| heard.at).min();
-        self.check_at = first.unwrap_or(now) + timeout;
+        self.check_at = self.origins.first_heard().unwrap_or(now) + timeout;
     }
 
     fn remove_peer(&mut self, node: NodeId, why: &str) {

@@ -119,3 +119,44 @@ pub(crate) struct PeerInfo {
     /// How long ago it was last heard.
     pub(crate) silent_for: Duration,
 }
+
+/// No sockets: what a node has before its server was named and after it is gone. Peers that ask get an answer.
+pub(super) struct Nobody;
+
+impl Local for Nobody {
+    fn emit(&self, _: &str, _: &str, _: &Args, _: &Target, _: bool) -> usize {
+        0
+    }
+
+    fn emit_with_ack(
+        &self,
+        _: &str,
+        _: &str,
+        _: &Args,
+        _: &Target,
+        _: Duration,
+        _: Arc<dyn AckSink>,
+    ) -> usize {
+        0
+    }
+
+    fn join(&self, _: &str, _: &Target, _: &[RoomName]) {}
+
+    fn leave(&self, _: &str, _: &Target, _: &[RoomName]) {}
+
+    fn disconnect(&self, _: &str, _: &Target, _: bool) {}
+
+    fn close_room(&self, _: &str, _: &RoomName) {}
+
+    fn members(&self, _: &str, _: &Target) -> Vec<SocketId> {
+        Vec::new()
+    }
+
+    fn count(&self, _: &str, _: &Target) -> usize {
+        0
+    }
+
+    fn server_event(&self, _: &str, _: &str, _: Args, _: NodeId) -> BoxFuture<'static, Option<Args>> {
+        Box::pin(std::future::ready(None))
+    }
+}

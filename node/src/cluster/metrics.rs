@@ -86,12 +86,22 @@ pub(crate) struct ClusterMetrics {
     pub(super) gaps: IntCounter,
     pub(super) duplicates: IntCounter,
     decode_errors: IntCounterVec,
+    lagged: IntCounter,
+    probe_failures: IntCounter,
     buffer_bytes: IntGauge,
     buffer_messages: IntGauge,
     requests: Grid<Op, Ended>,
     request_seconds: Vec<Histogram>,
     pub(super) acks_pending: IntGauge,
 }
+
+/// Why the cluster itself loses a message: an answer that no Python message can carry, and a server event that found too
+/// many others waiting.
+const LOSS_REASONS: [&str; 2] = [PYTHON_BINARY_ACK, SERVER_EVENT_LIMIT];
+/// See [`LOSS_REASONS`].
+pub(super) const PYTHON_BINARY_ACK: &str = "python_binary_ack";
+/// See [`LOSS_REASONS`].
+pub(super) const SERVER_EVENT_LIMIT: &str = "server_event_limit";
 
 /// The help text of `sockeye_acks_pending`; one metric name has one text.
 pub(crate) const ACKS_PENDING_HELP: &str = "Emits that still wait for acks.";
@@ -128,6 +138,14 @@ impl ClusterMetrics {
         )
         .buckets(vec![0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0]);
         let seconds = add(registry, HistogramVec::new(seconds, &["op"])?)?;
+        let dropped = counters(
+            "sockeye_bus_dropped_total",
+            "Messages of this node that were lost before the broker took them, by reason.",
+            &["reason"],
+        )?;
+        // Every reason is there from the start, so that the first loss is an increase.
+        let reasons = DropReason::ALL.into_iter().map(DropReason::as_str).chain(LOSS_REASONS);
+        reasons.for_each(|reason| drop(dropped.with_label_values(&[reason])));
         let acks = Opts::new("sockeye_acks_pending", ACKS_PENDING_HELP).const_label("scope", "cluster");
         Ok(Self {
             nodes: gauge(
@@ -138,11 +156,7 @@ impl ClusterMetrics {
             reconnects: counter("sockeye_bus_reconnects_total", "Attempts to renew the link to the bus.")?,
             published: Grid::new(&published),
             received: Grid::new(&received),
-            dropped: counters(
-                "sockeye_bus_dropped_total",
-                "Messages of this node that were lost before the broker took them, by reason.",
-                &["reason"],
-            )?,
+            dropped,
             gaps: counter(
                 "sockeye_bus_gap_messages_total",
                 "Messages of other nodes and emitters that were sent but never arrived here.",
@@ -155,6 +169,14 @@ impl ClusterMetrics {
                 "sockeye_bus_decode_errors_total",
                 "Messages from the bus that could not be understood and were skipped, by kind of error.",
                 &["kind"],
+            )?,
+            lagged: counter(
+                "sockeye_bus_lagged_messages_total",
+                "Messages that the link dropped because this node read too slowly; numbered ones are gaps as well.",
+            )?,
+            probe_failures: counter(
+                "sockeye_bus_probe_failures_total",
+                "Links that were renewed because they looked connected but delivered nothing.",
             )?,
             buffer_bytes: gauge("sockeye_bus_buffer_bytes", "Bytes that wait for the bus.")?,
             buffer_messages: gauge("sockeye_bus_buffer_messages", "Messages that wait for the bus.")?,
@@ -203,6 +225,14 @@ impl Observer for ClusterMetrics {
 
     fn dropped(&self, reason: DropReason, messages: u64) {
         self.dropped.with_label_values(&[reason.as_str()]).inc_by(messages);
+    }
+
+    fn probe_failed(&self) {
+        self.probe_failures.inc();
+    }
+
+    fn lagged(&self, messages: u64) {
+        self.lagged.inc_by(messages);
     }
 
     fn spooled(&self, messages: usize, bytes: usize) {

@@ -5,7 +5,8 @@
 //! * `core`: what the parts below share
 //! * `outbound`: what this node sends
 //! * `inbound`: the one reader of the bus
-//! * `sequences`: duplicates and losses, by the numbers of each origin
+//! * `origins`: who was heard, when, and up to which number
+//! * `sequences`: duplicates and losses, by the numbers of one origin
 //! * `peers`: the table of live peers, and heartbeats
 //! * `requests`: questions to all peers, with partial answers
 //! * `serve`: answers to the peers' questions
@@ -32,6 +33,7 @@ mod inbound;
 mod keeper;
 mod local;
 mod metrics;
+mod origins;
 mod outbound;
 mod peers;
 mod pending;

@@ -142,9 +142,15 @@ impl Pending {
         }
     }
 
-    /// Has `acks` flushed at `at`.
+    /// Has `acks` flushed at `at`, or at once after [`Self::close`].
     pub(super) fn flush_at(&self, at: Instant, acks: Arc<RemoteAcks>) {
-        let earlier = self.state.lock().push(at, Due::Flush(acks));
+        let mut state = self.state.lock();
+        if state.closed {
+            drop(state);
+            return acks.flush();
+        }
+        let earlier = state.push(at, Due::Flush(acks));
+        drop(state);
         if earlier {
             self.earlier.notify_one();
         }

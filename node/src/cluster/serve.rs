@@ -14,15 +14,13 @@ use tokio::time::Instant;
 
 use super::core::Core;
 use super::local::Local;
-use super::metrics::Kind;
+use super::metrics::{Kind, SERVER_EVENT_LIMIT};
 use super::peers::node_topic;
 
 /// Handlers of server events that run at the same time.
 const SERVER_EVENTS_RUNNING: usize = 256;
 /// Server events that are being handled or wait for it.
 const SERVER_EVENTS_WAITING: usize = 8 * 1024;
-/// Why a server event beyond that was lost.
-const SERVER_EVENT_LIMIT: &str = "server_event_limit";
 /// Member ids in one message: far below every broker's limit, and short enough not to hold up what follows it.
 const MEMBERS_PER_PART: usize = 8 * 1024;
 

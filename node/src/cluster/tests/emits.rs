@@ -4,7 +4,7 @@ use sockeye_proto::bus::Target;
 use sockeye_proto::name::RoomName;
 use sockeye_proto::sio::Binary;
 
-use super::{Node, args, assembled, cluster, eventually, root};
+use super::{args, cluster, eventually, root};
 
 #[tokio::test(start_paused = true)]
 async fn an_emit_reaches_the_sockets_of_the_other_nodes_and_not_its_own() {
@@ -77,15 +77,4 @@ async fn a_panic_harms_one_message_only() {
     a.emit("after", (), &Target::everyone());
     eventually("the next one arrived", || b.local.got(sid) == ["after []"]).await;
     assert_eq!(b.metric("sockeye_bus_decode_errors_total", &["panic"]), 1);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_node_without_sockets_of_its_own_yet_skips_what_comes() {
-    let a = Node::start("emits-unattached", 1);
-    let b = Node::start("emits-unattached", 2);
-    assembled(&[&a, &b]).await;
-    let Node { cluster, local, .. } = &b;
-    assert!(cluster.bus_connected() && local.owed() == 0);
-    a.emit("ev", (), &Target::room("nobody"));
-    eventually("b took it", || b.metric("sockeye_bus_received_total", &["emit"]) == 1).await;
 }

@@ -23,6 +23,8 @@ pub(super) struct Faults {
     lose_direct: AtomicUsize,
     /// So many of the next numbered messages reach this node twice.
     repeat: AtomicUsize,
+    /// The broker takes the next batch, and the link breaks before it can say so.
+    hiccup: AtomicBool,
     changed: Notify,
 }
 
@@ -41,6 +43,11 @@ impl Faults {
     /// From now on nobody hears this node.
     pub(super) fn silence(&self) {
         self.silent.store(true, Ordering::SeqCst);
+    }
+
+    /// The next batch leaves, and the link breaks before the broker can say so.
+    pub(super) fn hiccup(&self) {
+        self.hiccup.store(true, Ordering::SeqCst);
     }
 
     pub(super) fn lose(&self, messages: usize) {
@@ -140,7 +147,12 @@ impl Tx for FaultyTx {
             if self.faults.silent.load(Ordering::SeqCst) {
                 return Ok(vec![Ok(Delivery::default()); batch.len()]);
             }
-            self.inner.send(batch).await
+            let answer = self.inner.send(batch).await;
+            if batch.iter().any(|out| out.stamp.is_some()) && self.faults.hiccup.swap(false, Ordering::SeqCst)
+            {
+                return Err(SendError { sent: 0, error: away() });
+            }
+            answer
         })
     }
 

@@ -143,3 +143,18 @@ async fn what_cannot_be_understood_is_counted_and_skipped() {
     eventually("the good one arrived", || a.local.got(sid).len() == 1).await;
     assert_eq!(a.metric("sockeye_bus_decode_errors_total", &[]), 6);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_sent_again_after_a_broken_link_is_handled_once() {
+    let [a, b] = cluster("losses-hiccup").await;
+    let sid = b.local.socket(1, &[]);
+    a.faults.hiccup();
+    for number in 0..10 {
+        a.emit("n", number, &Target::everyone());
+    }
+    eventually("all arrived", || b.local.got(sid).len() == 10).await;
+    eventually("they came twice", || b.metric("sockeye_bus_duplicates_total", &[]) > 0).await;
+    let expected: Vec<String> = (0..10).map(|number| format!("n [{number}]")).collect();
+    assert_eq!(b.local.got(sid), expected);
+    assert_eq!(b.gaps(), 0);
+}

@@ -67,3 +67,13 @@ async fn a_node_restarted_under_its_id_is_heard_from_its_first_message_on() {
     assert_eq!((a.gaps(), a.metric("sockeye_bus_duplicates_total", &[])), (0, 0));
     assert_eq!(a.peers(), [id(2)]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_was_held_up_loses_nobody() {
+    let [a, b] = cluster("membership-pause").await;
+    tokio::time::advance(Duration::from_secs(30)).await;
+    for _ in 0..50 {
+        assert_eq!((a.peers(), b.peers()), (vec![id(2)], vec![id(1)]));
+        sleep(Duration::from_millis(100)).await;
+    }
+}

@@ -9,6 +9,7 @@ mod membership;
 mod outage;
 mod python;
 mod requests;
+mod simulation;
 
 use std::sync::Arc;
 use std::time::Duration;
