@@ -98,6 +98,7 @@ impl Collect {
         if self.foreign == Foreign::One {
             self.foreign = Foreign::No;
         }
+        self.say(RemoteAck::Expect { node: None, recipients: 1 });
         self.say(RemoteAck::Answer { sid, args });
         self.progress()
     }
@@ -115,7 +116,11 @@ impl Collect {
     /// The waiting ends now. At the deadline a node is missing only if it never said how many it asked: if it did,
     /// the rest of its sockets stayed silent.
     pub(super) fn cut(&mut self, reason: Reason) {
-        self.partial |= self.foreign == Foreign::One;
+        if self.foreign == Foreign::One {
+            // It may have been asked and stayed silent: nobody knows.
+            self.partial = true;
+            self.say(RemoteAck::Expect { node: None, recipients: 1 });
+        }
         for share in std::mem::take(&mut self.nodes) {
             self.partial |= !share.is_done();
             let owes = match reason {

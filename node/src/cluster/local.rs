@@ -69,7 +69,10 @@ pub(crate) trait AckSink: Send + Sync {
 #[derive(Clone, Debug)]
 #[allow(dead_code, reason = "a report is whole even if its reader only counts")]
 pub(crate) enum RemoteAck {
-    /// So many sockets of `node` were asked. `None` is a node of another product, which does not say how many.
+    /// So many sockets of `node` were asked.
+    ///
+    /// `None` is a node of another product, which does not say how many: one is reported with each answer that comes
+    /// from there, and one at the deadline if a single socket was addressed that no native node has.
     Expect {
         /// The node that asked them.
         node: Option<NodeId>,

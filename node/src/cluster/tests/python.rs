@@ -205,7 +205,8 @@ async fn with_the_bridge_a_socket_of_a_python_node_answers() {
     assert_eq!((&asked["callback"][0], &asked["callback"][1]), (&json!(foreign), &json!("/")));
     assert!(asked["callback"][2].as_u64().is_some_and(|id| (1..1 << 53).contains(&id)));
     python.publish(&reply(&asked, &json!(["yes", [1]])));
-    assert!(matches!(acks.recv().await, Some(RemoteAck::Expect { recipients: 0, .. })));
+    assert!(matches!(acks.recv().await, Some(RemoteAck::Expect { node: Some(_), recipients: 0 })));
+    assert!(matches!(acks.recv().await, Some(RemoteAck::Expect { node: None, recipients: 1 })));
     let Some(RemoteAck::Answer { sid, args }) = acks.recv().await else { panic!("an answer") };
     assert_eq!(
         (sid.as_str(), args.parse::<(String, Vec<u8>)>().unwrap()),
@@ -221,20 +222,27 @@ async fn with_the_bridge_an_unknown_socket_is_waited_for_until_the_deadline() {
     let ttl = Duration::from_secs(5);
     let native = b.local.socket(1, &[]);
     b.local.answers(native, args(()));
+    // How long it takes, and how many sockets are said to have been asked.
     let ends = async |target: &str| {
         let (sink, mut acks) = unbounded_channel();
         let started = Instant::now();
         a.cluster.emit_with_ack(&root(), "q", &args(()), &Target::room(target), ttl, sink);
+        let mut asked = 0;
         while let Some(ack) = acks.recv().await {
-            if matches!(ack, RemoteAck::Complete) {
-                break;
+            match ack {
+                RemoteAck::Expect { recipients, .. } => asked += recipients,
+                RemoteAck::Complete => break,
+                _ => {}
             }
         }
-        started.elapsed()
+        (started.elapsed(), asked)
     };
-    assert!(ends("WnFi2iwm9o-ZDwUWAAAB").await >= ttl);
-    assert!(ends(native.as_str()).await < Duration::from_millis(100), "known on a native node");
-    assert!(ends("room").await >= ttl, "python nodes do not say how many they asked");
+    let (took, asked) = ends("WnFi2iwm9o-ZDwUWAAAB").await;
+    assert!(took >= ttl && asked == 1, "nobody can say that it is not connected");
+    let (took, asked) = ends(native.as_str()).await;
+    assert!(took < Duration::from_millis(100) && asked == 1, "known on a native node");
+    let (took, asked) = ends("room").await;
+    assert!(took >= ttl && asked == 0, "python nodes do not say how many they asked");
 }
 
 #[tokio::test(start_paused = true)]
