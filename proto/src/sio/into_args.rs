@@ -1,8 +1,10 @@
 //! Ordinary serde values become arguments.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
 
+use bytes::Bytes;
 use serde::Serialize;
 
 use super::args::{Args, ArgsError};
@@ -48,27 +50,47 @@ pub struct Spread<T>(pub T);
 
 impl<T: Serialize> IntoArgs for Spread<T> {
     fn into_args(self) -> Result<Args, ArgsError> {
-        let mut json = Vec::with_capacity(ROOM);
-        let (written, attachments) = binary::collecting(|| serde_json::to_writer(&mut json, &self.0));
-        written.map_err(|error| unsendable(0, &error))?;
-        if json.first() != Some(&b'[') {
-            let reason = "Spread takes a list or a tuple, whose elements become the arguments".into();
-            return Err(ArgsError::Unsendable { index: 0, reason });
-        }
-        Ok(Args::trusted(json.into(), attachments))
+        written(|json| {
+            serde_json::to_writer(&mut *json, &self.0).map_err(|error| unsendable(0, &error))?;
+            match json.first() {
+                Some(b'[') => Ok(()),
+                _ => {
+                    let reason = "Spread takes a list or a tuple, whose elements become the arguments".into();
+                    Err(ArgsError::Unsendable { index: 0, reason })
+                }
+            }
+        })
     }
 }
 
-/// Enough for most arguments without growing.
-const ROOM: usize = 128;
+thread_local! {
+    /// Where texts are written before their length is known; empty while one is being written.
+    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// The largest capacity that [`SCRATCH`] keeps.
+const KEPT: usize = 64 * 1024;
+
+/// The arguments whose whole text, brackets included, `write` writes. They are one allocation of the exact size.
+fn written(write: impl FnOnce(&mut Vec<u8>) -> Result<(), ArgsError>) -> Result<Args, ArgsError> {
+    let mut json = SCRATCH.try_with(Cell::take).unwrap_or_default();
+    json.clear();
+    let (written, attachments) = binary::collecting(|| write(&mut json));
+    let args = written.map(|()| Args::trusted(Bytes::copy_from_slice(&json), attachments));
+    if json.capacity() <= KEPT {
+        // It fails only while the thread ends.
+        let _ = SCRATCH.try_with(|scratch| scratch.set(json));
+    }
+    args
+}
 
 fn one<T: Serialize + ?Sized>(value: &T) -> Result<Args, ArgsError> {
-    let mut json = Vec::with_capacity(ROOM);
-    json.push(b'[');
-    let (written, attachments) = binary::collecting(|| serde_json::to_writer(&mut json, value));
-    written.map_err(|error| unsendable(0, &error))?;
-    json.push(b']');
-    Ok(Args::trusted(json.into(), attachments))
+    written(|json| {
+        json.push(b'[');
+        serde_json::to_writer(&mut *json, value).map_err(|error| unsendable(0, &error))?;
+        json.push(b']');
+        Ok(())
+    })
 }
 
 fn unsendable(index: usize, error: &serde_json::Error) -> ArgsError {
@@ -132,17 +154,14 @@ macro_rules! several {
     ($($name:ident $index:tt),*) => {
         impl<$($name: Serialize),*> IntoArgs for ($($name,)*) {
             fn into_args(self) -> Result<Args, ArgsError> {
-                let mut json = Vec::with_capacity(ROOM);
-                let (written, attachments) = binary::collecting(|| {
+                written(|json| {
                     $(
                         json.push(if $index == 0 { b'[' } else { b',' });
-                        serde_json::to_writer(&mut json, &self.$index).map_err(|error| unsendable($index, &error))?;
+                        serde_json::to_writer(&mut *json, &self.$index).map_err(|error| unsendable($index, &error))?;
                     )*
+                    json.push(b']');
                     Ok(())
-                });
-                written?;
-                json.push(b']');
-                Ok(Args::trusted(json.into(), attachments))
+                })
             }
         }
     };

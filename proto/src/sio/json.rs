@@ -41,7 +41,16 @@ pub fn validate_array(text: &str, max_depth: usize) -> Result<Range<usize>, Deco
 }
 
 /// The first position from `at` that is not whitespace.
-pub(crate) fn skip_space(bytes: &[u8], mut at: usize) -> usize {
+#[inline(always)]
+pub(crate) fn skip_space(bytes: &[u8], at: usize) -> usize {
+    match bytes.get(at) {
+        Some(byte) if *byte > b' ' => at,
+        _ => skip_some_space(bytes, at),
+    }
+}
+
+#[inline(never)]
+fn skip_some_space(bytes: &[u8], mut at: usize) -> usize {
     while let Some(b' ' | b'\n' | b'\r' | b'\t') = bytes.get(at) {
         at += 1;
     }
@@ -105,6 +114,7 @@ struct Open {
 impl Open {
     const NONE: Self = Self { kinds: 0, depth: 0 };
 
+    #[inline]
     fn push(self, object: bool, max_depth: usize) -> Result<Self, DecodeError> {
         if self.depth >= max_depth.min(DEEPEST) {
             return Err(DecodeError::TooDeep);
@@ -112,6 +122,7 @@ impl Open {
         Ok(Self { kinds: self.kinds << 1 | u128::from(object), depth: self.depth + 1 })
     }
 
+    #[inline]
     fn pop(self) -> Self {
         Self { kinds: self.kinds >> 1, depth: self.depth - 1 }
     }
@@ -180,6 +191,7 @@ fn scan<W: Watch>(
 }
 
 /// Checks a key and the colon behind it; returns where its value begins.
+#[inline]
 fn key<W: Watch>(bytes: &[u8], at: usize, watch: &mut W) -> Result<usize, DecodeError> {
     if bytes.get(at) != Some(&b'"') {
         return Err(DecodeError::BadJson);
@@ -199,6 +211,7 @@ fn word(bytes: &[u8], at: usize, word: &[u8]) -> Result<usize, DecodeError> {
 }
 
 /// Checks the string whose opening quote is in front of `at`; returns the position behind its closing quote.
+#[inline]
 pub(crate) fn string(bytes: &[u8], mut at: usize) -> Result<usize, DecodeError> {
     loop {
         at = plain_run(bytes, at);
@@ -210,6 +223,7 @@ pub(crate) fn string(bytes: &[u8], mut at: usize) -> Result<usize, DecodeError> 
     }
 }
 
+#[inline(never)]
 fn escape(bytes: &[u8], at: usize) -> Result<usize, DecodeError> {
     match bytes.get(at) {
         Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Ok(at + 1),
@@ -223,12 +237,11 @@ fn escape(bytes: &[u8], at: usize) -> Result<usize, DecodeError> {
 
 /// The first position from `at` that ends a run of plain string content: a quote, a backslash, a control character or
 /// the end of the text. Eight bytes at a time.
+#[inline(always)]
 pub(crate) fn plain_run(bytes: &[u8], mut at: usize) -> usize {
     const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
     const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
-    let rest = bytes.get(at..).unwrap_or_default();
-    let (words, tail) = rest.as_chunks::<8>();
-    for word in words {
+    while let Some(word) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
         let word = u64::from_le_bytes(*word);
         // Sets the high bit of each byte that is wanted; a borrow can only spoil bytes above the first one set.
         let quote = word ^ (ONES * b'"' as u64);
@@ -242,7 +255,13 @@ pub(crate) fn plain_run(bytes: &[u8], mut at: usize) -> usize {
         }
         at += 8;
     }
-    at + tail.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20)).unwrap_or(tail.len())
+    while let Some(byte) = bytes.get(at) {
+        if matches!(byte, b'"' | b'\\' | 0..0x20) {
+            break;
+        }
+        at += 1;
+    }
+    at
 }
 
 /// Checks the number that begins at `at` and returns where it ends.
@@ -267,9 +286,13 @@ pub(crate) fn number(bytes: &[u8], mut at: usize) -> Result<usize, DecodeError> 
     Ok(at)
 }
 
-fn digits(bytes: &[u8], at: usize) -> Result<usize, DecodeError> {
-    let count = bytes.get(at..).unwrap_or_default().iter().take_while(|byte| byte.is_ascii_digit()).count();
-    if count == 0 { Err(DecodeError::BadJson) } else { Ok(at + count) }
+#[inline]
+fn digits(bytes: &[u8], first: usize) -> Result<usize, DecodeError> {
+    let mut at = first;
+    while let Some(b'0'..=b'9') = bytes.get(at) {
+        at += 1;
+    }
+    if at == first { Err(DecodeError::BadJson) } else { Ok(at) }
 }
 
 // === Parts of valid texts ===

@@ -22,6 +22,7 @@ use std::cell::Cell;
 use bytes::Bytes;
 use serde::de::{Deserialize, DeserializeSeed as _, IgnoredAny};
 use serde::ser::{Serialize, SerializeSeq as _, Serializer};
+use smallvec::SmallVec;
 
 use super::message::{Answer, Envelope, Message, Origin, Query, ReplyTo};
 use super::{Target, max_message};
@@ -156,7 +157,7 @@ pub fn decode(bytes: &Bytes, limits: &Limits) -> Result<Envelope, DecodeError> {
     let (origin, mut message) = HeaderSeed { problem: &problem }
         .deserialize(&mut reader)
         .map_err(|error| refused(&error, problem.get()))?;
-    let blocks = <Vec<Vec<&serde_bytes::Bytes>>>::deserialize(&mut reader)
+    let blocks = <SmallVec<[SmallVec<[&serde_bytes::Bytes; 2]>; 1]>>::deserialize(&mut reader)
         .map_err(|error| refused(&error, DecodeError::BusArgs))?;
     if IgnoredAny::deserialize(&mut reader).is_ok() {
         return Err(DecodeError::BusTrailing);
