@@ -5,6 +5,7 @@
 //! * [`native`]: how Sockeye writes them
 //! * [`python`]: how python-socketio writes them
 
+mod list;
 pub mod message;
 pub mod native;
 pub mod python;

@@ -9,8 +9,10 @@ use crate::name::RoomName;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Target {
     /// The rooms; without any, everyone in the namespace is meant.
+    #[serde(with = "super::list")]
     pub rooms: SmallVec<[RoomName; 2]>,
     /// Rooms whose members are left out. The room named after a socket's id leaves out that socket.
+    #[serde(with = "super::list")]
     pub except: SmallVec<[RoomName; 1]>,
 }
 
@@ -63,6 +65,15 @@ fn push_new<const N: usize>(rooms: &mut SmallVec<[RoomName; N]>, room: RoomName)
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_announced_length_is_not_believed() {
+        let target = Target::room("a").to("b").to("c").except("d");
+        let packed = rmp_serde::to_vec(&target).unwrap();
+        assert_eq!(rmp_serde::from_slice::<Target>(&packed).unwrap(), target);
+        let huge = [0x92, 0xdd, 0xff, 0xff, 0xff, 0xff, 0xa1, b'a'];
+        assert!(rmp_serde::from_slice::<Target>(&huge).is_err());
+    }
 
     #[test]
     fn a_target_is_a_union_without_exceptions() {

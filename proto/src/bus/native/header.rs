@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, IgnoredAny, SeqAccess, Visitor};
 use serde::ser::Serialize;
-use smallvec::SmallVec;
 
 use super::append;
 use crate::DecodeError;
+use crate::bus::list::List;
 use crate::bus::message::{Answer, Message, Origin, Query, ReplyTo};
 use crate::bus::{self, Target};
 use crate::id::{NodeId, RequestId};
-use crate::name::{NamespacePath, RoomName};
+use crate::name::NamespacePath;
 use crate::sio::Args;
 
 // Numbers on the wire: new ones may be added, none may change.
@@ -51,7 +51,18 @@ pub(super) fn write_emit(out: &mut Vec<u8>, origin: &Origin, emit: &EmitHeader<'
     let reply = (reply.map(|reply| reply.request), reply.map_or(0, |reply| millis(reply.ttl)));
     append(
         out,
-        &(EMIT, sender, id, namespace, event, &target.rooms, &target.except, volatile, reply.0, reply.1),
+        &(
+            EMIT,
+            sender,
+            id,
+            namespace,
+            event,
+            &target.rooms[..],
+            &target.except[..],
+            volatile,
+            reply.0,
+            reply.1,
+        ),
     );
 }
 
@@ -64,13 +75,13 @@ pub(super) fn write(out: &mut Vec<u8>, origin: &Origin, message: &Message) {
             write_emit(out, origin, &emit);
         }
         Message::Join { namespace, target, rooms } => {
-            put(&(JOIN, sender, id, namespace, &target.rooms, &target.except, rooms));
+            put(&(JOIN, sender, id, namespace, &target.rooms[..], &target.except[..], rooms));
         }
         Message::Leave { namespace, target, rooms } => {
-            put(&(LEAVE, sender, id, namespace, &target.rooms, &target.except, rooms));
+            put(&(LEAVE, sender, id, namespace, &target.rooms[..], &target.except[..], rooms));
         }
         Message::Disconnect { namespace, target, close } => {
-            put(&(DISCONNECT, sender, id, namespace, &target.rooms, &target.except, close));
+            put(&(DISCONNECT, sender, id, namespace, &target.rooms[..], &target.except[..], close));
         }
         Message::CloseRoom { namespace, room } => put(&(CLOSE_ROOM, sender, id, namespace, room)),
         Message::Request { id: request, ttl, query } => match query {
@@ -82,8 +93,8 @@ pub(super) fn write(out: &mut Vec<u8>, origin: &Origin, message: &Message) {
                     request,
                     millis(*ttl),
                     namespace,
-                    &target.rooms,
-                    &target.except,
+                    &target.rooms[..],
+                    &target.except[..],
                 ));
             }
             Query::Count { namespace, target } => {
@@ -94,8 +105,8 @@ pub(super) fn write(out: &mut Vec<u8>, origin: &Origin, message: &Message) {
                     request,
                     millis(*ttl),
                     namespace,
-                    &target.rooms,
-                    &target.except,
+                    &target.rooms[..],
+                    &target.except[..],
                 ));
             }
             Query::ServerEvent { namespace, event, .. } => {
@@ -127,7 +138,7 @@ pub(super) fn write(out: &mut Vec<u8>, origin: &Origin, message: &Message) {
     }
 }
 
-/// Lets [`write`] have one closure for tuples of all lengths.
+/// Lets [`write()`] have one closure for tuples of all lengths.
 trait Fields {
     fn append(&self, out: &mut Vec<u8>);
 }
@@ -316,8 +327,8 @@ fn origin<'de, A: SeqAccess<'de>>(seq: &mut A) -> Result<Origin, A::Error> {
 }
 
 fn target<'de, A: SeqAccess<'de>>(seq: &mut A) -> Result<Target, A::Error> {
-    let (rooms, except): (SmallVec<[RoomName; 2]>, SmallVec<[RoomName; 1]>) = (next(seq)?, next(seq)?);
-    Ok(Target { rooms, except })
+    let (rooms, except): (List<_>, List<_>) = (next(seq)?, next(seq)?);
+    Ok(Target { rooms: rooms.0, except: except.0 })
 }
 
 fn same_length<'de, A: SeqAccess<'de>, T>(left: &[String], right: &[T]) -> Result<(), A::Error> {

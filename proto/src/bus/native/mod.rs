@@ -22,8 +22,8 @@ use std::cell::Cell;
 use bytes::Bytes;
 use serde::de::{Deserialize, DeserializeSeed as _, IgnoredAny};
 use serde::ser::{Serialize, SerializeSeq as _, Serializer};
-use smallvec::SmallVec;
 
+use super::list::List;
 use super::message::{Answer, Envelope, Message, Origin, Query, ReplyTo};
 use super::{Target, max_message};
 use crate::name::NamespacePath;
@@ -157,15 +157,15 @@ pub fn decode(bytes: &Bytes, limits: &Limits) -> Result<Envelope, DecodeError> {
     let (origin, mut message) = HeaderSeed { problem: &problem }
         .deserialize(&mut reader)
         .map_err(|error| refused(&error, problem.get()))?;
-    let blocks = <SmallVec<[SmallVec<[&serde_bytes::Bytes; 2]>; 1]>>::deserialize(&mut reader)
+    let blocks = <List<[List<[&serde_bytes::Bytes; 2]>; 1]>>::deserialize(&mut reader)
         .map_err(|error| refused(&error, DecodeError::BusArgs))?;
     if IgnoredAny::deserialize(&mut reader).is_ok() {
         return Err(DecodeError::BusTrailing);
     }
-    let mut blocks = blocks.into_iter();
+    let mut blocks = blocks.0.into_iter();
     for args in blocks_mut(&mut message) {
         let mut parts =
-            blocks.next().ok_or(DecodeError::BusArgs)?.into_iter().map(|part| bytes.slice_ref(part));
+            blocks.next().ok_or(DecodeError::BusArgs)?.0.into_iter().map(|part| bytes.slice_ref(part));
         let json = parts.next().ok_or(DecodeError::BusArgs)?;
         *args =
             Args::checked(json, parts.collect::<Vec<_>>().into(), json::DEEPEST).map_err(
