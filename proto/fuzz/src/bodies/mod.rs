@@ -11,7 +11,9 @@
 //! cargo +nightly fuzz run --fuzz-dir fuzz NAME fuzz/found/NAME fuzz/corpus/NAME -- -max_total_time=60
 //! ```
 
+pub mod bus;
 pub mod eio;
+pub mod sio;
 pub mod ws;
 
 /// A body: it panics if the input shows a defect.
@@ -24,4 +26,9 @@ pub const ALL: &[(&str, Body)] = &[
     ("eio_payload", eio::payload),
     ("eio_request", eio::request),
     ("eio_session", eio::session),
+    ("json_validate", sio::validate),
+    ("sio_text", sio::text),
+    ("sio_binary", sio::binary),
+    ("native_envelope", bus::native_envelope),
+    ("python_envelope", bus::python_envelope),
 ];
