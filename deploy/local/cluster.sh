@@ -7,6 +7,7 @@ usage() {
   cat <<'U'
 usage: cluster.sh up [options] [-- FLAGS FOR EVERY NODE]    start, and print the addresses
        cluster.sh status|down [--dir DIR]                   show, or stop everything
+       cluster.sh address NAME [--dir DIR]                  print one address (redis, nginx, node1, node1-admin, ...)
        cluster.sh stop|kill|start PART [--dir DIR]          one part (redis, nginx, node1, ...): SIGTERM, SIGKILL, start again on the same port
 
 options of up:
@@ -140,7 +141,7 @@ up() {
   [ -z "$prometheus" ] || need prometheus
   for part in $(parts); do alive "$part" && fail "$part is running in $dir already; '$0 down' stops it"; done
   if [ -z "$binary" ]; then
-    binary=$root/target/release/sockeye
+    binary=${CARGO_TARGET_DIR:-$root/target}/release/sockeye
     [ -x "$binary" ] || (cd "$root" && cargo build --release -p sockeye --bin sockeye >&2)
   fi
   binary=$(realpath "$binary")
@@ -177,7 +178,7 @@ status() {
 command=${1:-}
 [ $# -eq 0 ] || shift
 part=''
-case $command in stop | kill | start) part=${1:?which part?}; shift ;; esac
+case $command in stop | kill | start | address) part=${1:?which part?}; shift ;; esac
 while [ $# -gt 0 ]; do
   case $1 in
     --dir) dir=$2; shift 2 ;;
@@ -197,6 +198,7 @@ case $command in
   up) up ;;
   down) down ;;
   status) status ;;
+  address) awk -v name="$part" '$1 == name { print $2; found = 1 } END { exit !found }' "$dir/addresses" || fail "no $part in $dir" ;;
   stop) end "$part" TERM ;;
   kill) end "$part" KILL ;;
   start)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[4]
 SCRIPT = ROOT / "deploy/local/cluster.sh"
+TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 PATIENCE = 15 * float(os.environ.get("SOCKEYE_INTEROP_PATIENCE", "1"))
 
 
@@ -20,7 +21,7 @@ def acceptance() -> str:
     if named := os.environ.get("SOCKEYE_ACCEPTANCE"):
         return named
     for profile in ("release", "debug"):
-        if (built := ROOT / "target" / profile / "examples/acceptance").exists():
+        if (built := TARGET / profile / "examples/acceptance").exists():
             return str(built)
     raise RuntimeError("build the acceptance example first, or name it in SOCKEYE_ACCEPTANCE")
 

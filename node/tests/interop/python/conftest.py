@@ -1,4 +1,5 @@
 import itertools
+import os
 
 import pytest
 
@@ -36,3 +37,11 @@ async def connect():
     yield connect_one
     for client in opened:
         await client.close()
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Leaves the sums where run.sh adds them up."""
+    if counts := os.environ.get("SOCKEYE_INTEROP_COUNTS"):
+        kinds = [len(terminalreporter.stats.get(kind, [])) for kind in ("passed", "failed", "error", "skipped")]
+        with open(counts, "a", encoding="ascii") as file:
+            file.write(f"{kinds[0]} {kinds[1] + kinds[2]} {kinds[3]}\n")

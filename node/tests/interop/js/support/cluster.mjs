@@ -11,11 +11,12 @@ import { until } from "./wait.mjs";
 
 const root = resolve(new URL(".", import.meta.url).pathname, "../../../../..");
 const script = join(root, "deploy/local/cluster.sh");
+const target = process.env.CARGO_TARGET_DIR ?? join(root, "target");
 const run = promisify(execFile);
 
 function built(...names) {
-  const found = names.map((name) => join(root, "target", name)).find(existsSync);
-  if (!found) throw new Error(`build the server first, or name it in the environment; looked for ${names.join(", ")} in target/`);
+  const found = names.map((name) => join(target, name)).find(existsSync);
+  if (!found) throw new Error(`build the server first, or name it in the environment; looked for ${names.join(", ")} in ${target}`);
   return found;
 }
 

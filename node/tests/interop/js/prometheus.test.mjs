@@ -1,0 +1,47 @@
+// A real Prometheus, with the configuration and the alert rules that are shipped, scrapes both nodes.
+import assert from "node:assert/strict";
+import { after, test } from "node:test";
+
+import { open } from "./support/client.mjs";
+import { Cluster } from "./support/cluster.mjs";
+import { until } from "./support/wait.mjs";
+
+const cluster = await Cluster.up({ prometheus: true });
+after(() => cluster.down());
+
+async function query(expression) {
+  const answer = await fetch(`${cluster.prometheus}/api/v1/query?query=${encodeURIComponent(expression)}`);
+  const { status, data } = await answer.json();
+  assert.equal(status, "success");
+  return data.result.map(({ metric, value }) => [metric.instance, value[1]]).sort();
+}
+const instances = cluster.nodes.map((url) => new URL(url).host).sort();
+
+test("both nodes are up, and tell what they have", async () => {
+  const client = await open(cluster.nodes[0], { mode: "websocket" });
+  const both = instances.map((instance) => [instance, "1"]);
+  await until("both nodes are scraped", async () => JSON.stringify(await query('up{job="sockeye"}')) === JSON.stringify(both), 60_000);
+  await until("the bus is connected on both", async () => JSON.stringify(await query("sockeye_bus_connected")) === JSON.stringify(both), 60_000);
+  await until("each knows of two nodes", async () => JSON.stringify(await query("sockeye_cluster_nodes")) === JSON.stringify(instances.map((instance) => [instance, "2"])), 60_000);
+  await until("the one connection is seen", async () => (await query("sum(sockeye_connections) == 1")).length === 1, 60_000);
+  client.close();
+});
+
+test("every metric that the alert rules name exists", async () => {
+  const answer = await (await fetch(`${cluster.prometheus}/api/v1/rules`)).json();
+  const rules = answer.data.groups.flatMap((group) => group.rules);
+  assert.notEqual(rules.length, 0);
+  const text = await (await fetch(`${cluster.nodes[0]}/metrics`)).text();
+  const known = new Set([...text.matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => name));
+  const named = new Set(rules.flatMap((rule) => rule.query.match(/\b(?:sockeye|process)_\w+/g) ?? []));
+  assert.deepEqual([...named].filter((name) => !known.has(name)), []);
+});
+
+test("no alert fires on a healthy cluster", async () => {
+  await until("the rules were evaluated", async () => {
+    const { data } = await (await fetch(`${cluster.prometheus}/api/v1/rules`)).json();
+    return data.groups.every((group) => group.rules.every((rule) => rule.health === "ok"));
+  }, 60_000);
+  const { data } = await (await fetch(`${cluster.prometheus}/api/v1/alerts`)).json();
+  assert.deepEqual(data.alerts, []);
+});
