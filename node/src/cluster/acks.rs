@@ -105,10 +105,11 @@ impl Collect {
 
     /// The peer is gone, and with it what it owes.
     pub(super) fn peer_lost(&mut self, node: NodeId) -> Progress {
-        if let Some(at) = self.nodes.iter().position(|share| share.node == node)
-            && !self.nodes.swap_remove(at).is_done()
-        {
-            self.lose(node);
+        if let Some(at) = self.nodes.iter().position(|share| share.node == node) {
+            let share = self.nodes.swap_remove(at);
+            if !share.is_done() {
+                self.lose(&share);
+            }
         }
         self.progress()
     }
@@ -128,7 +129,7 @@ impl Collect {
                 Reason::Cut => !share.is_done(),
             };
             if owes {
-                self.lose(share.node);
+                self.lose(&share);
             }
         }
     }
@@ -146,10 +147,11 @@ impl Collect {
         self.say(RemoteAck::Complete);
     }
 
-    fn lose(&mut self, node: NodeId) {
+    fn lose(&mut self, share: &Share) {
         self.partial = true;
-        self.lost.push(node);
-        self.say(RemoteAck::Missing { node });
+        self.lost.push(share.node);
+        let owed = share.recipients.map_or(0, |recipients| recipients.saturating_sub(share.settled));
+        self.say(RemoteAck::Missing { node: share.node, owed });
     }
 
     /// A node that joined after the emit began may have received it too; one that was given up has no share.

@@ -96,6 +96,8 @@ pub(crate) enum RemoteAck {
     Missing {
         /// The node that did not report in time or was lost.
         node: NodeId,
+        /// How many of the sockets that it said it had asked are lost with it.
+        owed: u64,
     },
     /// Nothing else follows: every node's answers are in, or the time is over.
     Complete,

@@ -23,6 +23,9 @@ use crate::{
 /// How long acks are waited for when nobody said.
 pub(crate) const DEFAULT_ACK_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How much later than the caller the cluster may say that the time is over.
+const REMOTE_GRACE: Duration = Duration::from_millis(100);
+
 /// A selection of clients of one namespace, on all nodes, and what to do with them.
 ///
 /// Made by [`Io`](crate::Io) and [`Socket`](crate::Socket); every method narrows or widens the selection and returns it. The
@@ -170,7 +173,7 @@ impl Broadcast {
         let mut acks = self.emit_with_ack(event, args)?;
         match acks.next().await {
             Some(answer) => Ok(answer.args),
-            None if acks.is_finished() => Err(CallError::Disconnected),
+            None if acks.is_finished() && Instant::now() < acks.deadline => Err(CallError::Disconnected),
             None => Err(CallError::Timeout(timeout)),
         }
     }
@@ -297,7 +300,9 @@ impl Acks {
             if self.is_finished() {
                 return None;
             }
-            let event = timeout_at(self.deadline, self.receiver.recv()).await.ok()??;
+            // The cluster's own deadline is a moment later; what it says then names the nodes that did not report.
+            let grace = if self.remote_open { REMOTE_GRACE } else { Duration::ZERO };
+            let event = timeout_at(self.deadline + grace, self.receiver.recv()).await.ok()??;
             self.note(event);
         }
     }
@@ -310,7 +315,11 @@ impl Acks {
                 self.ready.push_back(Answer { sid, args });
             }
             RemoteAck::Gone { .. } => self.gone += 1,
-            RemoteAck::Missing { node } => self.missing_nodes.push(node),
+            RemoteAck::Missing { node, owed } => {
+                // Its clients went with it.
+                self.gone += owed as usize;
+                self.missing_nodes.push(node);
+            }
             RemoteAck::Complete => self.remote_open = false,
         }
     }

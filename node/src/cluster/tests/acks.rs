@@ -25,6 +25,7 @@ struct Outcome {
     answers: Vec<(String, String)>,
     gone: Vec<String>,
     missing: Vec<NodeId>,
+    owed: u64,
 }
 
 /// Collects until `Complete`, which must come, once and last.
@@ -37,7 +38,10 @@ async fn outcome(mut acks: UnboundedReceiver<RemoteAck>) -> Outcome {
             }
             RemoteAck::Answer { sid, args } => outcome.answers.push((sid, args.json().to_owned())),
             RemoteAck::Gone { sid } => outcome.gone.push(sid),
-            RemoteAck::Missing { node } => outcome.missing.push(node),
+            RemoteAck::Missing { node, owed } => {
+                outcome.missing.push(node);
+                outcome.owed += owed;
+            }
             RemoteAck::Complete => break,
         }
     }
@@ -134,7 +138,7 @@ async fn a_killed_node_ends_the_waiting_for_its_answers() {
     b.kill();
     let outcome = outcome(acks).await;
     assert!(started.elapsed() < Duration::from_secs(3));
-    assert_eq!(outcome.missing, [id(2)]);
+    assert_eq!((outcome.missing, outcome.owed), (vec![id(2)], 1));
     assert_eq!(outcome.expected, [(id(2), 1), (id(3), 1)]);
     assert_eq!(outcome.answers.len(), 1);
 }
