@@ -156,7 +156,9 @@ impl Bus {
     /// Whether anybody else may hear what is published now. False only where it is certain that nobody does, because the
     /// driver counts its listeners and there is none beside this bus's own link.
     pub fn has_listeners(&self) -> bool {
-        self.handle.listeners.as_ref().is_none_or(|listeners| listeners.load(Ordering::SeqCst) > 1)
+        // Before the own link is up it is not among those that are counted.
+        let own = usize::from(self.is_connected() && !self.shared().config.subscribe.is_empty());
+        self.handle.listeners.as_ref().is_none_or(|listeners| listeners.load(Ordering::SeqCst) > own)
     }
 
     /// What the broker can do.

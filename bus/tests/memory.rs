@@ -56,9 +56,12 @@ async fn channels_and_names_keep_apart_and_topics_can_change() {
     let hello = |topic| Outbound::new(topic, b"hello".to_vec());
     assert_eq!(a.publish(hello(Topic::All)).await.expect("taken").receivers, Some(0));
     c.watch(&[Topic::All], &[Topic::Channel]);
-    while a.publish(hello(Topic::All)).await.expect("taken").receivers == Some(0) {
-        tokio::task::yield_now().await;
-    }
+    let heard = async {
+        while a.publish(hello(Topic::All)).await.expect("taken").receivers == Some(0) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(SOON, heard).await.expect("the change is made");
     assert_eq!(message(&mut c_events).await, b"hello");
     assert_eq!(a.publish(hello(Topic::Channel)).await.expect("taken").receivers, Some(0));
     assert!(matches!(b.recv().await, Some(Event::Up { first: true, epoch: 1 })));
@@ -77,4 +80,26 @@ async fn a_closed_bus_says_so_and_its_reader_sees_the_end() {
     );
     assert!(bus.connected(SOON).await.is_err());
     while events.recv().await.is_some() {}
+}
+
+#[tokio::test]
+async fn a_bus_knows_whether_it_is_alone() {
+    let (node, _node_events) = open("memory://alone", &[Topic::All]);
+    node.connected(SOON).await.expect("up");
+    assert!(!node.has_listeners());
+    let (writer, _writer_events) = open("memory://alone", &[]);
+    writer.connected(SOON).await.expect("up");
+    assert!(writer.has_listeners(), "a bus that only writes is not among the listeners");
+    assert!(!node.has_listeners());
+    let (other, _other_events) = open("memory://alone", &[Topic::Channel]);
+    assert!(other.has_listeners(), "before its own link is up too");
+    other.connected(SOON).await.expect("up");
+    assert!(node.has_listeners() && other.has_listeners());
+    other.close().await;
+    let gone = async {
+        while node.has_listeners() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(SOON, gone).await.expect("the other one has left");
 }
