@@ -5,12 +5,15 @@ use crate::{
     message::Inbound,
 };
 use parking_lot::Mutex;
-use std::collections::VecDeque;
-use tokio::sync::Notify;
+use std::{collections::VecDeque, time::Duration};
+use tokio::{sync::Notify, time::timeout};
 
 /// Bytes that may wait. A slower reader loses its oldest messages and is told how many, as Redis cuts off a subscriber
 /// whose output buffer is full: nobody else may have to wait for it.
 const LIMIT: usize = 64 << 20;
+
+/// Bytes from which a writer that can wait should.
+const FULL: usize = 1 << 20;
 
 /// What waits for one subscriber: many writers, one reader.
 #[derive(Debug, Default)]
@@ -18,6 +21,7 @@ pub(crate) struct Mailbox {
     /// A leaf lock.
     queue: Mutex<Queue>,
     filled: Notify,
+    emptied: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -25,6 +29,18 @@ struct Queue {
     messages: VecDeque<Inbound>,
     bytes: usize,
     missed: u64,
+    room: Room,
+}
+
+/// Whether writers that can wait should.
+#[derive(Copy, Clone, Debug, Default, PartialEq)]
+enum Room {
+    #[default]
+    Enough,
+    /// Until half of it is free.
+    Full,
+    /// They have waited long enough: until half of it is free, nobody waits again.
+    Hopeless,
 }
 
 fn weight(message: &Inbound) -> usize {
@@ -32,7 +48,8 @@ fn weight(message: &Inbound) -> usize {
 }
 
 impl Mailbox {
-    pub(crate) fn push(&self, message: Inbound) {
+    /// Adds a message; true if the writer should [wait](Self::room) before the next ones.
+    pub(crate) fn push(&self, message: Inbound) -> bool {
         let mut queue = self.queue.lock();
         let was_empty = queue.messages.is_empty();
         queue.bytes += weight(&message);
@@ -42,9 +59,34 @@ impl Mailbox {
             queue.bytes -= weight(&oldest);
             queue.missed += 1;
         }
+        if queue.bytes > FULL && queue.room == Room::Enough {
+            queue.room = Room::Full;
+        }
+        let full = queue.room == Room::Full;
         drop(queue);
         if was_empty {
             self.filled.notify_one();
+        }
+        full
+    }
+
+    /// Waits until the reader has made room, but not for ever: a reader that does not read must not stop everybody
+    /// else.
+    pub(crate) async fn room(&self, at_most: Duration) {
+        let room = async {
+            loop {
+                // Registered before the look, so that no change between the two is missed.
+                let mut emptied = std::pin::pin!(self.emptied.notified());
+                emptied.as_mut().enable();
+                if self.queue.lock().room != Room::Full {
+                    return;
+                }
+                emptied.await;
+            }
+        };
+        if timeout(at_most, room).await.is_err() {
+            self.queue.lock().room = Room::Hopeless;
+            self.emptied.notify_waiters();
         }
     }
 
@@ -61,6 +103,10 @@ impl Mailbox {
             0 => {
                 let message = queue.messages.pop_front()?;
                 queue.bytes -= weight(&message);
+                if queue.bytes <= FULL / 2 && queue.room != Room::Enough {
+                    queue.room = Room::Enough;
+                    self.emptied.notify_waiters();
+                }
                 if queue.messages.is_empty() && queue.messages.capacity() > 4096 {
                     // What a burst needed is not kept for life.
                     queue.messages = VecDeque::new();
@@ -101,5 +147,26 @@ mod tests {
         assert_eq!(lost, Some(ErrorKind::Lagged(3)));
         let kept = std::iter::from_fn(|| mailbox.pop()).filter(Result::is_ok).count();
         assert_eq!(kept, 7);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_writer_waits_for_a_reader_that_reads_and_gives_up_on_one_that_does_not() {
+        let mailbox = Mailbox::default();
+        let message = || Inbound { topic: Topic::All, payload: bytes::Bytes::from(vec![0; FULL / 4]) };
+        while !mailbox.push(message()) {}
+        let start = tokio::time::Instant::now();
+        let second = Duration::from_secs(1);
+        let read = async {
+            tokio::time::sleep(second / 2).await;
+            while mailbox.pop().is_some() {}
+        };
+        tokio::join!(mailbox.room(second), read);
+        assert_eq!(start.elapsed(), second / 2, "it waited until there was room");
+        while !mailbox.push(message()) {}
+        mailbox.room(second).await;
+        assert_eq!(start.elapsed(), second / 2 + second, "it waited as long as it may");
+        assert!(!mailbox.push(message()), "and does not wait again");
+        while mailbox.pop().is_some() {}
+        while !mailbox.push(message()) {}
     }
 }

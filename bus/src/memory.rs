@@ -14,7 +14,11 @@ use std::{
         Arc, LazyLock, Weak,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
+
+/// How long a writer waits for a subscriber that is behind, before it goes on without waiting for that one.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Hubs by name and channel.
 type Hubs = HashMap<(String, String), Weak<Hub>>;
@@ -98,18 +102,23 @@ impl Hub {
         }
     }
 
-    fn publish(&self, batch: &[Outbound]) -> Vec<Result<Delivery, Error>> {
+    /// Hands a batch to everybody who hears it, and notes who cannot take much more.
+    fn publish(&self, batch: &[Outbound], full: &mut Vec<Arc<Mailbox>>) -> Vec<Result<Delivery, Error>> {
         let routes = self.routes.lock();
-        let deliver = |out: &Outbound| {
+        let mut deliver = |out: &Outbound| {
             let heard = routes.get(&out.topic).map_or(&[][..], Vec::as_slice);
             if !heard.is_empty() {
                 let message =
                     Inbound { topic: out.topic.clone(), payload: Bytes::copy_from_slice(&out.payload) };
-                heard.iter().for_each(|mailbox| mailbox.push(message.clone()));
+                for mailbox in heard {
+                    if mailbox.push(message.clone()) && !full.iter().any(|m| Arc::ptr_eq(m, mailbox)) {
+                        full.push(Arc::clone(mailbox));
+                    }
+                }
             }
             Ok(Delivery { receivers: Some(heard.len() as u64) })
         };
-        batch.iter().map(deliver).collect()
+        batch.iter().map(&mut deliver).collect()
     }
 }
 
@@ -149,7 +158,14 @@ impl Tx for Writer {
         &'a mut self,
         batch: &'a [Outbound],
     ) -> BoxFuture<'a, Result<Vec<Result<Delivery, Error>>, SendError>> {
-        Box::pin(std::future::ready(Ok(self.hub.publish(batch))))
+        Box::pin(async move {
+            let mut full = Vec::new();
+            let answers = self.hub.publish(batch, &mut full);
+            for mailbox in full {
+                mailbox.room(PATIENCE).await;
+            }
+            Ok(answers)
+        })
     }
 
     fn watch<'a>(&'a mut self, add: &'a [Topic], remove: &'a [Topic]) -> BoxFuture<'a, Result<(), Error>> {
