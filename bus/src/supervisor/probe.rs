@@ -26,12 +26,9 @@ pub(super) struct Probe {
 }
 
 impl Probe {
-    /// The first node topic of the subscriptions serves; without one, a private topic is added to them, so that no
-    /// probe ever reaches anybody who would not understand it.
+    /// A link that listens hears one more topic, which nobody else knows: no probe ever reaches anybody who would not
+    /// understand it, and no change of topics can take it away.
     pub(super) fn new(nonce: u64, subscribe: &mut Vec<Topic>) -> Self {
-        if let Some(topic) = subscribe.iter().find(|t| matches!(t, Topic::Node(_))) {
-            return Self { nonce, topic: topic.clone() };
-        }
         let topic = Topic::node(format!("probe-{nonce:016x}"));
         if !subscribe.is_empty() {
             subscribe.push(topic.clone());
@@ -138,14 +135,11 @@ mod tests {
 
     #[test]
     fn only_probes_are_taken_for_probes() {
-        let mut subscribe = vec![Topic::All, Topic::node("a")];
-        let ours = Probe::new(7, &mut subscribe);
-        assert_eq!(subscribe.len(), 2);
-        let inbound = |payload: Vec<u8>| Inbound { topic: Topic::node("a"), payload: payload.into() };
+        let ours = Probe::new(7, &mut Vec::new());
+        let inbound = |payload: Vec<u8>| Inbound { topic: ours.topic.clone(), payload: payload.into() };
         let probe = ours.message(3);
-        assert_eq!(probe.topic, Topic::node("a"));
         assert_eq!(ours.recognise(inbound(probe.payload.clone())), Ok(Some(3)));
-        let theirs = Probe::new(8, &mut subscribe);
+        let theirs = Probe::new(8, &mut Vec::new());
         assert_eq!(theirs.recognise(inbound(probe.payload.clone())), Ok(None));
         assert_eq!(ours.recognise(inbound(probe.payload[..MARKER.len() + 3].to_vec())), Ok(None));
         for other in [b"\x01abc".to_vec(), Vec::new(), b"\0sockeye-prob".to_vec()] {
@@ -156,12 +150,12 @@ mod tests {
     }
 
     #[test]
-    fn without_a_node_topic_a_private_one_is_heard() {
-        let mut subscribe = vec![Topic::Channel];
+    fn what_listens_hears_a_private_topic_and_what_only_writes_hears_nothing() {
+        let mut subscribe = vec![Topic::All, Topic::node("me")];
         let probe = Probe::new(1, &mut subscribe);
-        assert_eq!(subscribe, [Topic::Channel, probe.topic.clone()]);
+        assert_eq!(subscribe, [Topic::All, Topic::node("me"), probe.topic.clone()]);
         let mut nothing = Vec::new();
         Probe::new(1, &mut nothing);
-        assert!(nothing.is_empty(), "a link that only writes subscribes to nothing");
+        assert!(nothing.is_empty());
     }
 }
