@@ -1,9 +1,15 @@
 //! One list of checks on every driver, and on every way to reach it.
 
+#[path = "../examples/custom_driver.rs"]
+#[allow(dead_code, unreachable_pub, reason = "its main is not run here")]
+mod custom_driver;
 mod support;
 
 use sockeye_bus::{BoxFuture, Driver, conformance, driver};
-use support::redis::{Kind, Redis};
+use support::{
+    faulty,
+    redis::{Kind, Redis},
+};
 
 /// In the part of the channel names that the restricted user may use.
 const CHANNEL: &str = "socketio:conformance";
@@ -58,4 +64,23 @@ async fn redis_over_tls() {
 async fn redis_on_a_unix_socket() {
     let redis = Redis::start(Kind::Unix);
     conformance::run(of(&redis.url)).await.assert();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_driver_of_the_example() {
+    let report = custom_driver::check().await.expect("the toy broker starts");
+    report.assert();
+    let skipped: Vec<_> = report.skipped.iter().map(|(name, _)| *name).collect();
+    assert_eq!(skipped, ["topics can change on an open link"], "{report}");
+}
+
+/// The suite is worth something only if it finds what is wrong. Virtual time, because much of what is wrong is waited
+/// for in vain.
+#[tokio::test(start_paused = true)]
+async fn faults_are_found() {
+    for (fault, check) in faulty::FAULTS {
+        let report = conformance::run(|| Box::new(faulty::Faulty::new(*fault))).await;
+        let failed: Vec<_> = report.failed.iter().map(|(name, _)| *name).collect();
+        assert!(failed.contains(check), "{fault:?} was not found by '{check}':\n{report}");
+    }
 }

@@ -4,6 +4,7 @@
 
 pub(crate) mod broker;
 pub(crate) mod counts;
+pub(crate) mod faulty;
 pub(crate) mod proxy;
 pub(crate) mod redis;
 
