@@ -10,7 +10,7 @@
 //! * [`memory`], [`redis`]: the brokers. `mailbox`: a bounded queue for those that cannot be made to wait.
 //! * `conformance` (feature `conformance`): what every driver must do, as checks for other crates to run.
 //! * `spool`: accepted and not yet published messages; bounds, sequence numbers, exact accounting. Pure.
-//! * `state`: what handles and supervisor share, under one lock.
+//! * `state`: what handles and supervisor share, under one lock. `flush`: waiting for what is in it.
 //! * `supervisor`: the only reconnect, resubscribe, hold, probe and close of all brokers.
 //!
 //! # What is guaranteed
@@ -28,6 +28,7 @@ pub mod config;
 pub mod conformance;
 pub mod driver;
 pub mod error;
+mod flush;
 mod mailbox;
 pub mod memory;
 pub mod message;

@@ -112,7 +112,7 @@ impl Spool {
     pub(crate) fn pop(&mut self) -> Option<Entry> {
         let entry = self.queue.pop_front()?;
         self.bytes -= cost(&entry.out);
-        if self.queue.is_empty() && self.queue.capacity() > 4096 {
+        if self.queue.is_empty() && self.queue.capacity() > 16_384 {
             // What an outage needed is not kept for life.
             self.queue = VecDeque::new();
         }
@@ -213,3 +213,6 @@ impl Spool {
         (self.queue.len() + self.flight_len, self.bytes + self.flight_bytes)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,20 +4,14 @@ use crate::{
     config::{BusConfig, OnOutage},
     driver::Caps,
     error::{DropReason, Error, PublishError},
+    flush::Settled,
     message::{Delivery, Outbound, Topic},
     observer::Observer,
     receipt::{Outcome, Receipt, Slots},
     spool::{Entry, Flight, Spool, cost},
 };
 use parking_lot::Mutex;
-use std::{
-    collections::VecDeque,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    task::Waker,
-};
+use std::{collections::VecDeque, sync::Arc, task::Waker};
 use tokio::{
     sync::{Notify, watch},
     time::Instant,
@@ -38,9 +32,7 @@ pub(crate) struct Shared {
     /// Wakes whatever else the supervisor is at: the bus is to be closed.
     pub(crate) closing: Notify,
     pub(crate) status: watch::Sender<Status>,
-    /// Wakes `flush` callers, counted so that nobody pays while there are none.
-    settled: Notify,
-    flushing: AtomicUsize,
+    settled: Settled,
 }
 
 /// What `connected` waits for.
@@ -107,8 +99,7 @@ impl Shared {
             work: Notify::new(),
             closing: Notify::new(),
             status: watch::Sender::new(Status::default()),
-            settled: Notify::new(),
-            flushing: AtomicUsize::new(0),
+            settled: Settled::default(),
         }
     }
 
@@ -344,40 +335,13 @@ impl Shared {
     }
 
     fn settled(&self) {
-        if self.flushing.load(Ordering::SeqCst) > 0 {
-            self.settled.notify_waiters();
-        }
+        self.settled.tell();
     }
 
     /// Waits until everything that was accepted before the call is settled.
     pub(crate) async fn flushed(&self) {
-        let _counted = Flushing::new(&self.flushing);
         let accepted = self.state.lock().spool.accepted();
-        loop {
-            // Registered before the look, so that no change between the two is missed.
-            let mut changed = std::pin::pin!(self.settled.notified());
-            changed.as_mut().enable();
-            if self.state.lock().spool.unsettled(accepted) == 0 {
-                return;
-            }
-            changed.await;
-        }
-    }
-}
-
-/// One caller in `flushed`, for as long as it is there.
-struct Flushing<'a>(&'a AtomicUsize);
-
-impl<'a> Flushing<'a> {
-    fn new(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::SeqCst);
-        Self(count)
-    }
-}
-
-impl Drop for Flushing<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
+        self.settled.until(|| self.state.lock().spool.unsettled(accepted) == 0).await;
     }
 }
 
