@@ -2,6 +2,7 @@
 
 mod parse;
 
+use std::io::Write;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -169,15 +170,22 @@ pub(crate) fn write_result(
     value: &serde_json::Value,
 ) -> anyhow::Result<()> {
     match json {
-        Some(path) if path.as_os_str() == "-" => println!("{value:#}"),
+        Some(path) if path.as_os_str() == "-" => print(&format_args!("{value:#}\n")),
         Some(path) => {
-            print!("{text}");
+            print(text)?;
             std::fs::write(path, format!("{value:#}\n"))
-                .with_context(|| format!("cannot write {}", path.display()))?;
+                .with_context(|| format!("cannot write {}", path.display()))
         }
-        None => print!("{text}"),
+        None => print(text),
     }
-    Ok(())
+}
+
+/// Prints; a reader that has gone, such as `head`, is no error.
+pub(crate) fn print(text: &dyn std::fmt::Display) -> anyhow::Result<()> {
+    match std::io::stdout().write_all(text.to_string().as_bytes()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.context("cannot write to standard output"),
+    }
 }
 
 #[cfg(test)]

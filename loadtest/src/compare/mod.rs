@@ -96,7 +96,7 @@ impl Compare {
         let all = rows::all(self.timing, self.idle_connections);
         if self.list_rows {
             for row in &all {
-                println!("{:<20} {}", row.name, row.title);
+                crate::cli::print(&format_args!("{:<20} {}\n", row.name, row.title))?;
             }
             return Ok(ExitCode::SUCCESS);
         }

@@ -125,8 +125,8 @@ impl Io {
 
     /// Closes a connection at once; what was queued is forgotten and the handler hears nothing of it.
     pub fn close(&mut self, id: LinkId) {
-        if let Some(mut link) = self.links.get_mut(id.0).and_then(Option::take) {
-            self.registry.deregister(&mut link.stream).ok();
+        // The readiness queue forgets a descriptor by itself when it is closed.
+        if self.links.get_mut(id.0).and_then(Option::take).is_some() {
             self.retired.push(id.0);
             self.open -= 1;
         }

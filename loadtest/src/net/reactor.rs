@@ -106,12 +106,12 @@ impl Reactor {
             return;
         };
         if !link.connected {
-            match link.stream.take_error() {
-                Ok(None) => {}
-                Ok(Some(error)) | Err(error) => return self.end(handler, id, Some(error)),
+            if event.is_error() || event.is_write_closed() {
+                let error = link.stream.take_error().unwrap_or_else(Some);
+                return self.end(handler, id, error);
             }
-            if link.stream.peer_addr().is_err() {
-                return; // not yet
+            if !event.is_writable() {
+                return;
             }
             link.connected = true;
             handler.connected(&mut self.io, id, Instant::now());
