@@ -1,7 +1,6 @@
 //! What the generator can do to a server, one module for each scenario.
 //!
-//! Each has a struct of options, which is also its command line, and `run`, which returns a [`Report`].
-//! [`Report`]: crate::report::Report
+//! Each has a struct of options, which is also its command line, and `run`, which returns a [`Report`](crate::report::Report).
 
 mod acks;
 mod broadcast;
