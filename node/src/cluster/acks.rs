@@ -103,6 +103,12 @@ impl Collect {
         self.progress()
     }
 
+    /// Nobody but native nodes has heard the question.
+    pub(super) fn only_native(&mut self) -> Progress {
+        self.foreign = Foreign::No;
+        self.progress()
+    }
+
     /// The peer is gone, and with it what it owes.
     pub(super) fn peer_lost(&mut self, node: NodeId) -> Progress {
         if let Some(at) = self.nodes.iter().position(|share| share.node == node) {
@@ -252,7 +258,7 @@ impl AckSink for RemoteAcks {
         let mut batch = self.batch.lock();
         batch.settled += 1;
         batch.bytes += answer.as_ref().map_or(0, size);
-        batch.acks.push((from.to_string(), answer));
+        batch.acks.push((from.as_str().to_owned(), answer));
         let full = batch.acks.len() >= BATCH || batch.bytes >= BATCH_BYTES || batch.is_last();
         let schedule = !full && !std::mem::replace(&mut batch.scheduled, true);
         drop(batch);

@@ -15,7 +15,7 @@
 //!   of a local socket is dropped and counted as `python_binary_ack`.
 //! * Which socket answered: an ack that comes from a Python node names the room that was addressed.
 //! * How many sockets were asked. An emit with ack to anything but a single socket therefore collects until its time
-//!   is over while the bridge is on.
+//!   is over, unless the broker counts its listeners and there is no Python node among them.
 //! * A socket that went away: nothing is said about it.
 //! * Rooms in `except`: only single sockets can be left out.
 //! * Joins, leaves and disconnects of anything but a single socket.
@@ -26,22 +26,29 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use sockeye_bus::{Outbound, Topic};
+use sockeye_bus::{Delivery, Outbound, Topic};
 use sockeye_proto::bus::Target;
 use sockeye_proto::bus::python::{self, Callback, Incoming, PythonError, PythonMessage};
 use sockeye_proto::id::{NodeId, RequestId, SocketId};
 use sockeye_proto::name::{NamespacePath, RoomName};
 use sockeye_proto::sio::Args;
 
-use super::acks::Foreign;
+use super::acks::{Collect, Foreign};
 use super::core::Core;
 use super::local::{AckSink, Local};
 use super::metrics::{Kind, PYTHON_BINARY_ACK, Sender};
-use super::pending::{Entry, Progress};
 
 /// This node as python-socketio nodes see it.
 pub(super) struct Bridge {
     host: String,
+}
+
+/// An event on its way to the channel.
+pub(super) struct Emit<'a> {
+    pub(super) namespace: &'a NamespacePath,
+    pub(super) event: &'a str,
+    pub(super) args: &'a Args,
+    pub(super) target: &'a Target,
 }
 
 impl Bridge {
@@ -49,22 +56,32 @@ impl Bridge {
         Self { host: python::host_id(node) }
     }
 
-    pub(super) fn emit(
-        &self,
-        core: &Core,
-        namespace: &NamespacePath,
-        event: &str,
-        args: &Args,
-        target: &Target,
-        ack: Option<RequestId>,
-    ) {
-        let room = target.rooms.first().map_or("", RoomName::as_str);
-        let callback = ack.map(|id| (room, id.0));
-        self.publish(
-            core,
-            Kind::Emit,
-            python::encode_emit(&self.host, namespace, event, args, target, callback),
-        );
+    pub(super) fn emit(&self, core: &Core, emit: &Emit<'_>) {
+        self.publish(core, Kind::Emit, self.encode(emit, None));
+    }
+
+    /// Emits with a callback, for the entry `id`. If answers are waited for and the broker says that only native nodes
+    /// listen to the channel, they are waited for no longer.
+    pub(super) fn ask(&self, core: &Arc<Core>, emit: &Emit<'_>, id: RequestId, foreign: Foreign) {
+        let room = emit.target.rooms.first().map_or("", RoomName::as_str);
+        let payload = self.encode(emit, Some((room, id.0)));
+        if foreign == Foreign::No || !core.bus.caps().counts_receivers {
+            return self.publish(core, Kind::Emit, payload);
+        }
+        core.count_published(Kind::Emit);
+        let receipt = core.bus.publish(Outbound::new(Topic::Channel, payload));
+        let waiting = Arc::clone(core);
+        core.runtime.spawn(async move {
+            let Ok(Delivery { receivers: Some(receivers) }) = receipt.await else { return };
+            // A native node that is not known yet is taken for a Python node: that only costs time.
+            if receivers <= 1 + waiting.peers.len() as u64 {
+                waiting.pending.feed_acks(id, Collect::only_native);
+            }
+        });
+    }
+
+    fn encode(&self, emit: &Emit<'_>, callback: Option<(&str, u64)>) -> Vec<u8> {
+        python::encode_emit(&self.host, emit.namespace, emit.event, emit.args, emit.target, callback)
     }
 
     pub(super) fn enter_rooms(
@@ -215,10 +232,7 @@ fn callback(core: &Core, host: &str, sid: String, id: u64, args: Args) {
         return;
     }
     core.metrics.received(Kind::Ack, Sender::Foreign);
-    core.pending.feed(RequestId(id), |entry| match entry {
-        Entry::Collect(collect) => collect.foreign_ack(sid, args),
-        Entry::Gather(_) => Progress::Waiting,
-    });
+    core.pending.feed_acks(RequestId(id), |collect| collect.foreign_ack(sid, args));
 }
 
 /// The answers of local sockets to an emit of a Python node: one `callback` message each. The node takes the first.

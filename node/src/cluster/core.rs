@@ -8,6 +8,7 @@ use sockeye_bus::Bus;
 use sockeye_proto::bus::Origin;
 use sockeye_proto::id::NodeId;
 use sockeye_proto::limits::Limits;
+use tokio::runtime::Handle;
 
 use super::bridge_python::Bridge;
 use super::local::{Local, Nobody};
@@ -22,6 +23,8 @@ pub(super) struct Core {
     pub(super) me: Boot,
     pub(super) settings: Settings,
     pub(super) bus: Bus,
+    /// Where tasks run, also those for callers that are on no runtime.
+    pub(super) runtime: Handle,
     pub(super) peers: Peers,
     pub(super) pending: Pending,
     pub(super) metrics: Arc<ClusterMetrics>,
@@ -66,6 +69,7 @@ impl Core {
             me,
             settings,
             bus,
+            runtime: Handle::current(),
             peers: Peers::default(),
             pending: Pending::new(Arc::clone(&metrics)),
             metrics,

@@ -22,7 +22,6 @@ use super::core::Core;
 use super::metrics::{Kind, Sender};
 use super::origins::Origins;
 use super::peers::Boot;
-use super::pending::{Entry, Progress};
 use super::sequences::Verdict;
 
 /// So many messages are handled before others get their turn.
@@ -199,8 +198,8 @@ impl Reader {
         match message {
             Message::Heartbeat { boot, incarnation, sequences, hello, name, version } => {
                 self.heartbeat(node, Boot { boot, incarnation }, &sequences);
-                if self.core.peers.heard(node, name, version, Instant::now()) {
-                    tracing::info!(%node, "a node joined the cluster");
+                if self.core.peers.heard(node, name.clone(), version, Instant::now()) {
+                    tracing::info!(%node, name, "a node joined the cluster");
                     self.core.count_nodes();
                 }
                 self.lost.retain(|&(other, _)| other != node);
@@ -216,22 +215,13 @@ impl Reader {
                 self.remove_peer(node, "left the cluster");
             }
             Message::Answer { request, part, more, answer } => {
-                self.core.pending.feed(request, |entry| match entry {
-                    Entry::Gather(gather) => gather.answer(node, part, more, answer),
-                    Entry::Collect(_) => Progress::Waiting,
-                });
+                self.core.pending.feed_request(request, |gather| gather.answer(node, part, more, answer));
             }
             Message::AckCount { request, recipients } => {
-                self.core.pending.feed(request, |entry| match entry {
-                    Entry::Collect(collect) => collect.count(node, recipients),
-                    Entry::Gather(_) => Progress::Waiting,
-                });
+                self.core.pending.feed_acks(request, |collect| collect.count(node, recipients));
             }
             Message::Acks { request, acks } => {
-                self.core.pending.feed(request, |entry| match entry {
-                    Entry::Collect(collect) => collect.acks(node, acks),
-                    Entry::Gather(_) => Progress::Waiting,
-                });
+                self.core.pending.feed_acks(request, |collect| collect.acks(node, acks));
             }
             other => self.anyone_says(Some(node), other),
         }

@@ -1,5 +1,6 @@
 //! What this node sends: native messages to everyone or to one node, and their Python copies for the bridge.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sockeye_bus::{Outbound, Receipt, Topic};
@@ -10,14 +11,18 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 
 use super::acks::{Collect, Foreign};
+use super::bridge_python::Emit;
 use super::core::Core;
 use super::local::RemoteAck;
 use super::metrics::{Kind, Published};
 use super::pending::{Entry, Progress};
 
 impl Core {
-    /// Publishes a numbered message.
+    /// Publishes a numbered message, unless there is certainly nobody to hear it.
     pub(super) fn publish(&self, topic: Topic, kind: Kind, message: &Message) {
+        if !self.is_heard() {
+            return;
+        }
         self.count_published(kind);
         let payload = native::encode(&self.origin, message);
         self.bus.publish_detached(Outbound::stamped(topic, payload, native::SEQUENCE_AT));
@@ -36,6 +41,11 @@ impl Core {
         self.metrics.published(kind, result);
     }
 
+    /// Whether anybody else may hear what is published now. While the link is away nobody can tell.
+    fn is_heard(&self) -> bool {
+        !self.is_linked() || self.bus.has_listeners()
+    }
+
     pub(super) fn emit(
         &self,
         namespace: &NamespacePath,
@@ -44,11 +54,11 @@ impl Core {
         target: &Target,
         volatile: bool,
     ) -> Option<Receipt> {
-        if (volatile && !self.is_linked()) || !self.bus.has_listeners() {
+        if (volatile && !self.is_linked()) || !self.is_heard() {
             return None;
         }
         if let Some(bridge) = &self.bridge {
-            bridge.emit(self, namespace, event, args, target, None);
+            bridge.emit(self, &Emit { namespace, event, args, target });
         }
         self.count_published(Kind::Emit);
         let payload = native::encode_emit(&self.origin, namespace, event, args, target, volatile, None);
@@ -56,7 +66,7 @@ impl Core {
     }
 
     pub(super) fn emit_with_ack(
-        &self,
+        self: &Arc<Self>,
         namespace: &NamespacePath,
         event: &str,
         args: &Args,
@@ -74,8 +84,11 @@ impl Core {
         } else {
             self.pending.open(id, Instant::now() + ttl, Entry::Collect(collect));
         }
+        if !self.is_heard() {
+            return self.pending.feed_acks(id, Collect::only_native);
+        }
         if let Some(bridge) = &self.bridge {
-            bridge.emit(self, namespace, event, args, target, Some(id));
+            bridge.ask(self, &Emit { namespace, event, args, target }, id, foreign);
         }
         self.count_published(Kind::Emit);
         let reply = Some(ReplyTo { request: id, ttl });

@@ -156,17 +156,32 @@ impl Pending {
         }
     }
 
-    /// Feeds an entry, if it still waits, and removes it when it is done.
-    pub(super) fn feed(&self, id: RequestId, feed: impl FnOnce(&mut Entry) -> Progress) -> bool {
+    /// Feeds an emit that collects acks, if it still waits, and ends it when it is done.
+    pub(super) fn feed_acks(&self, id: RequestId, feed: impl FnOnce(&mut Collect) -> Progress) {
+        self.feed(id, |entry| match entry {
+            Entry::Collect(collect) => feed(collect),
+            Entry::Gather(_) => Progress::Waiting,
+        });
+    }
+
+    /// Feeds a request, if it still waits, and ends it when it is done.
+    pub(super) fn feed_request(&self, id: RequestId, feed: impl FnOnce(&mut Gather) -> Progress) {
+        self.feed(id, |entry| match entry {
+            Entry::Gather(gather) => feed(gather),
+            Entry::Collect(_) => Progress::Waiting,
+        });
+    }
+
+    /// Feeds an entry, if it still waits, and ends it when it is done.
+    pub(super) fn feed(&self, id: RequestId, feed: impl FnOnce(&mut Entry) -> Progress) {
         let mut state = self.state.lock();
-        let Some(entry) = state.entries.get_mut(&id) else { return false };
+        let Some(entry) = state.entries.get_mut(&id) else { return };
         if feed(entry) == Progress::Done
             && let Some(entry) = state.entries.remove(&id)
         {
             drop(state);
             self.finish(entry);
         }
-        true
     }
 
     /// Forgets an entry whose caller went away.

@@ -82,7 +82,7 @@ impl Core {
         }
         let mut number = 0;
         while let Some(part) = parts.next() {
-            let ids = part.iter().map(ToString::to_string).collect();
+            let ids = part.iter().map(|id| id.as_str().to_owned()).collect();
             self.answer(to, request, number, parts.peek().is_some(), Answer::Members(ids));
             number += 1;
             tokio::task::yield_now().await;

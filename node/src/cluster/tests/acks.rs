@@ -167,3 +167,25 @@ async fn a_caller_that_stops_listening_leaves_nothing_behind() {
     eventually("it arrived", || a.metric("sockeye_bus_received_total", &["ack"]) == 2).await;
     assert_eq!(a.metric("sockeye_cluster_request_total", &["ack", "abandoned"]), 1);
 }
+
+/// Real threads, so that counts and acks race as they do in a server.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_callers_at_once_all_get_their_answers() {
+    let [a, b, c] = cluster("acks-threads").await;
+    for number in 0..20 {
+        let node = if number % 2 == 0 { &b } else { &c };
+        let sid = node.local.socket(number, &["r"]);
+        node.local.answers(sid, args(number));
+    }
+    let asked: Vec<_> = (0..500).map(|_| ask(&a, &Target::room("r"), Duration::from_secs(60))).collect();
+    let counts: Vec<_> = (0..100).map(|_| a.cluster.count(&root(), &Target::room("r"))).collect();
+    for acks in asked {
+        let outcome = outcome(acks).await;
+        assert_eq!((outcome.answers.len(), outcome.missing), (20, vec![]));
+    }
+    for count in counts {
+        assert_eq!(count.await.value, 20);
+    }
+    assert_eq!(a.metric("sockeye_acks_pending", &[]), 0);
+    assert_eq!(a.gaps() + b.gaps() + c.gaps(), 0);
+}

@@ -219,6 +219,7 @@ async fn with_the_bridge_a_socket_of_a_python_node_answers() {
 #[tokio::test(start_paused = true)]
 async fn with_the_bridge_an_unknown_socket_is_waited_for_until_the_deadline() {
     let [a, b] = bridged("python-unknown").await;
+    let python = Python::join("python-unknown").await;
     let ttl = Duration::from_secs(5);
     let native = b.local.socket(1, &[]);
     b.local.answers(native, args(()));
@@ -243,6 +244,12 @@ async fn with_the_bridge_an_unknown_socket_is_waited_for_until_the_deadline() {
     assert!(took < Duration::from_millis(100) && asked == 1, "known on a native node");
     let (took, asked) = ends("room").await;
     assert!(took >= ttl && asked == 0, "python nodes do not say how many they asked");
+    drop(python);
+    for target in ["WnFi2iwm9o-ZDwUWAAAB", "room"] {
+        eventually("the channel is known to be empty", || a.metric("sockeye_acks_pending", &[]) == 0).await;
+        let (took, asked) = ends(target).await;
+        assert!(took < Duration::from_millis(100) && asked == 0, "{target}: no python node listens");
+    }
 }
 
 #[tokio::test(start_paused = true)]
