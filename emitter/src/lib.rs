@@ -49,6 +49,10 @@
 //! `?dialect=python` in the URL writes for python-socketio servers, which Sockeye nodes hear as well; see
 //! [`Dialect::Python`] for what that dialect cannot say. The default is Sockeye's own.
 //!
+//! # Features
+//! `cli` (on by default) builds the command-line tool `sockeye-emit`; see its `--help`. As a library, use
+//! `default-features = false`.
+//!
 //! # Map of this crate
 //!
 //! * [`emitter`]: [`Emitter`], the handle: what to emit to, and the queue's life

@@ -105,6 +105,13 @@ impl Redis {
         }
     }
 
+    /// Sends a signal to the server: `STOP` freezes it.
+    pub(crate) fn signal(&self, signal: &str) {
+        let server = self.server.as_ref().expect("a running server");
+        let sent = Command::new("kill").arg(format!("-{signal}")).arg(server.id().to_string()).status();
+        assert!(sent.expect("kill").success());
+    }
+
     pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
