@@ -32,10 +32,11 @@ impl NamespacePath {
     }
 
     /// Whether a client could name this namespace on the wire: it begins with `/` and has neither a comma, which
-    /// ends it there, nor a `?`, which begins a query.
+    /// ends it there, nor a `?`, which begins a query, nor control characters, one of which separates packets.
     #[must_use]
     pub fn can_travel(path: &str) -> bool {
-        path.starts_with('/') && !path.bytes().any(|byte| matches!(byte, b',' | b'?'))
+        path.starts_with('/')
+            && !path.bytes().any(|byte| matches!(byte, b',' | b'?') || byte.is_ascii_control())
     }
 }
 
@@ -188,7 +189,9 @@ mod tests {
 
     #[test]
     fn names_that_would_break_the_wire_format_are_told() {
-        for (path, can) in [("/", true), ("/a/b", true), ("a", false), ("/a,b", false), ("/a?b", false)] {
+        for (path, can) in
+            [("/", true), ("/a/b", true), ("a", false), ("/a,b", false), ("/a?b", false), ("/a\u{1e}", false)]
+        {
             assert_eq!(NamespacePath::can_travel(path), can, "{path}");
         }
     }

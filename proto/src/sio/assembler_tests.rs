@@ -70,6 +70,7 @@ fn texts_that_are_no_packets_are_refused() {
         ("0[]", BadPayload),
         ("0null", BadPayload),
         ("0{", BadJson),
+        ("0/a\u{1e}2", BadNamespace),
         ("0{}x", BadJson),
         ("0/n?what,follows the first comma,{}", BadJson),
         ("2 [\"ev\"]", BadPayload),

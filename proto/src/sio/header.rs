@@ -47,6 +47,10 @@ impl<'a> Header<'a> {
             if namespace.len() > limits.max_namespace_len {
                 return Err(DecodeError::NamespaceTooLong);
             }
+            // One of them separates the packets of a polling payload, in which our answer may have to name it.
+            if namespace.bytes().any(|byte| byte.is_ascii_control()) {
+                return Err(DecodeError::BadNamespace);
+            }
         }
         let (id, body) = digits(rest);
         let id = id.map_err(|()| DecodeError::BadAckId)?;
