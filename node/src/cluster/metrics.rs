@@ -140,7 +140,7 @@ impl ClusterMetrics {
         let seconds = add(registry, HistogramVec::new(seconds, &["op"])?)?;
         let dropped = counters(
             "sockeye_bus_dropped_total",
-            "Messages of this node that were lost before the broker took them, by reason.",
+            "Messages that this node lost, by reason; most of them before the broker took them.",
             &["reason"],
         )?;
         // Every reason is there from the start, so that the first loss is an increase.
