@@ -1,6 +1,6 @@
 //! How many messages a second, and what one costs: `cargo bench -p sockeye-bus`.
 //!
-//! One bus publishes, one hears, both in this process, on the memory hub and on a Redis of its own. CPU is that of this
+//! `cargo bench -p sockeye-bus -- redis` runs one of them. One bus publishes, one hears, both in this process, on the memory hub and on a Redis of its own. CPU is that of this
 //! process (both buses and the driver's tasks) and, for Redis, that of the server.
 
 #![allow(clippy::print_stdout, reason = "printing is what it is for")]
@@ -27,6 +27,8 @@ const UNDER_WAY: usize = 20_000;
 const LATENCIES: usize = 500;
 
 fn main() {
+    let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    let wanted = |name: &str| wanted.as_deref().is_none_or(|w| w == name);
     for threads in [1, 2] {
         let runtime = if threads == 1 {
             tokio::runtime::Builder::new_current_thread().enable_all().build()
@@ -35,12 +37,16 @@ fn main() {
         };
         runtime.expect("a runtime").block_on(async {
             println!("{threads} thread(s)");
-            for size in [128, 1024] {
-                row("memory", "memory://bench", size, 1_000_000, None).await;
+            if wanted("memory") {
+                for size in [128, 1024] {
+                    row("memory", "memory://bench", size, 1_000_000, None).await;
+                }
             }
-            let redis = Redis::start(Kind::Plain);
-            for size in [128, 1024] {
-                row("redis", &redis.url, size, 300_000, Some(redis.pid())).await;
+            if wanted("redis") {
+                let redis = Redis::start(Kind::Plain);
+                for size in [128, 1024] {
+                    row("redis", &redis.url, size, 300_000, Some(redis.pid())).await;
+                }
             }
         });
     }

@@ -18,7 +18,7 @@ pub enum OnOutage {
 /// How to open a [`Bus`](crate::Bus).
 #[derive(Clone)]
 pub struct BusConfig {
-    /// The broker, e.g. `memory://name` or `redis://user:password@host:6379/0`; see [`driver`](crate::driver).
+    /// The broker, e.g. `memory://name` or `redis://user:password@host:6379/0`; see [`driver`](crate::driver()).
     pub url: String,
     /// The name that everything of one cluster shares on this broker; `?channel=` in the URL wins. Default `socketio`.
     pub channel: String,

@@ -5,8 +5,8 @@
 //! * [`bus`]: [`Bus`], the handle: publish, receipts, flush, close; what a process uses.
 //! * [`config`], [`observer`], [`receipt`], [`error`], [`message`]: what a bus can be told, what it tells, and the words
 //!   that both use.
-//! * [`driver`]: the seam for brokers ([`Driver`], [`Tx`], [`Rx`], [`Caps`]) and nothing else.
-//! * [`url`]: from a URL to a driver.
+//! * [`mod@driver`]: the seam for brokers ([`Driver`], [`Tx`], [`Rx`], [`Caps`]) and nothing else.
+//! * [`mod@url`]: from a URL to a driver.
 //! * [`memory`], [`redis`]: the brokers. `mailbox`: a bounded queue for those that cannot be made to wait.
 //! * `conformance` (feature `conformance`): what every driver must do, as checks for other crates to run.
 //! * `spool`: accepted and not yet published messages; bounds, sequence numbers, exact accounting. Pure.
