@@ -1,0 +1,73 @@
+//! What operators ask a node: does it live, should it get traffic, what does it count.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use axum::{
+    Json, Router,
+    extract::State,
+    http::{StatusCode, header},
+    response::IntoResponse,
+    routing::get,
+};
+use serde::Serialize;
+use sockeye::{NodeId, Server};
+
+/// What the endpoints look at.
+#[derive(Clone, Debug)]
+pub(crate) struct Admin {
+    pub(crate) server: Server,
+    /// Whether a node without its bus is not ready.
+    pub(crate) require_bus: bool,
+    /// Whether the node was told to end.
+    pub(crate) draining: Arc<AtomicBool>,
+}
+
+/// The answer of `/readyz`.
+#[derive(Debug, Serialize)]
+struct Readiness {
+    /// `ready`; `degraded`: clients of this node only reach each other; `draining`: the node is ending.
+    state: &'static str,
+    node: NodeId,
+    name: String,
+    bus_connected: bool,
+    /// The other nodes that are alive.
+    peers: Vec<NodeId>,
+}
+
+impl Admin {
+    /// `/healthz`, `/readyz` and `/metrics`.
+    pub(crate) fn router(self) -> Router {
+        Router::new()
+            .route("/healthz", get(async || uncached("ok")))
+            .route("/readyz", get(readiness))
+            .route("/metrics", get(metrics))
+            .with_state(self)
+    }
+}
+
+async fn readiness(State(admin): State<Admin>) -> impl IntoResponse {
+    let io = admin.server.io();
+    let bus_connected = io.is_bus_connected();
+    let (state, status) = match (admin.draining.load(Ordering::Acquire), bus_connected) {
+        (true, _) => ("draining", StatusCode::SERVICE_UNAVAILABLE),
+        (false, false) if admin.require_bus => ("degraded", StatusCode::SERVICE_UNAVAILABLE),
+        (false, false) => ("degraded", StatusCode::OK),
+        (false, true) => ("ready", StatusCode::OK),
+    };
+    let mut peers = io.nodes();
+    peers.sort();
+    let readiness =
+        Readiness { state, node: io.node_id(), name: io.node_name().to_owned(), bus_connected, peers };
+    (status, uncached(Json(readiness)))
+}
+
+async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], uncached(admin.server.metrics()))
+}
+
+fn uncached(body: impl IntoResponse) -> impl IntoResponse {
+    ([(header::CACHE_CONTROL, "no-store")], body)
+}
