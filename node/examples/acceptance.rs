@@ -140,7 +140,7 @@ fn chat(ns: NamespaceBuilder) -> NamespaceBuilder {
         socket.emit("auth", &auth);
     })
     .on_disconnect(async |socket: Socket, reason: DisconnectReason| {
-        socket.io().to("watchers").emit("left", &(socket.id().as_str(), reason.as_str()));
+        socket.io().to("watchers").emit("left", Data((socket.id().as_str(), reason.as_str())));
     })
     .on("message", async |socket: Socket, args: Args| {
         socket.emit("message-back", args);

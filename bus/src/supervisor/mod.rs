@@ -141,7 +141,12 @@ impl Supervisor {
     }
 
     fn failed(&mut self, error: Error) {
-        tracing::warn!(bus = %self.shared.name, %error, "cannot connect to the bus");
+        // Once for each outage; the reconnect counter tells of the rest.
+        if self.troubled {
+            tracing::debug!(bus = %self.shared.name, %error, "still cannot connect to the bus");
+        } else {
+            tracing::warn!(bus = %self.shared.name, %error, "cannot connect to the bus");
+        }
         self.troubled = true;
         self.shared.status.send_replace(Status { error: Some(error), ..Status::default() });
     }

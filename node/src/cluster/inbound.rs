@@ -121,7 +121,9 @@ impl Reader {
             Event::Message(Inbound { topic, payload }) => self.native(&topic, &payload),
             Event::Up { first, .. } => self.link_up(first),
             Event::Down { reason } => {
-                tracing::warn!(bus = self.core.bus.describe(), reason, "the link to the bus is down");
+                if self.core.is_linked() {
+                    tracing::warn!(bus = self.core.bus.describe(), reason, "the link to the bus is down");
+                }
                 self.core.set_linked(false);
                 self.core.pending.link_lost();
             }

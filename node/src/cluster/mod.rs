@@ -300,6 +300,8 @@ impl Cluster {
         }
         self.core.beat(false);
         self.core.publish(Topic::All, Kind::Control, &Message::Leaving);
+        // What follows is no outage.
+        self.core.set_linked(false);
         self.core.bus.close().await;
         self.reader.abort();
     }

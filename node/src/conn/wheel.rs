@@ -9,10 +9,13 @@ use std::time::Duration;
 
 const SLOTS: usize = 256;
 
+/// The key of a connection and the tick that it is noted for.
+type Entry = (u64, u64);
+
 /// A ring of slots, each of which holds the keys of the connections to look at in that tick.
 #[derive(Debug)]
 pub(crate) struct Wheel {
-    slots: Box<[Mutex<Vec<(u64, u64)>>]>,
+    slots: Box<[Mutex<Vec<Entry>>]>,
     tick: u64,
 }
 
@@ -42,7 +45,7 @@ impl Wheel {
     }
 
     /// All entries of the ticks that have passed since `last` (exclusive) up to `now`; returns the new `last`.
-    pub(crate) fn due(&self, last: u64, now: Time, out: &mut Vec<(u64, u64)>) -> u64 {
+    pub(crate) fn due(&self, last: u64, now: Time, out: &mut Vec<Entry>) -> u64 {
         let current = now.0 / self.tick;
         let from = (last + 1).max(current.saturating_sub(SLOTS as u64 - 1));
         for tick in from..=current {

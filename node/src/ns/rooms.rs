@@ -22,6 +22,8 @@ const MAPPED: usize = 64;
 #[derive(Debug, Default)]
 struct Members {
     list: Vec<u32>,
+    /// Boxed, because nearly all rooms are small and have none.
+    #[allow(clippy::box_collection)]
     positions: Option<Box<HashMap<u32, u32>>>,
 }
 
