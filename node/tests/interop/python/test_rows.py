@@ -318,7 +318,9 @@ async def test_crash(t):
 async def test_left(t):
     watchers = await t.open_many(2, "watchers")
     goes, kicked = await t.open_many(2)
-    sids = {goes.sid: "client namespace disconnect", kicked.sid: "server namespace disconnect"}
+    # Over WebSocket the client may close its connection before it has sent the packet that says so.
+    leaving = {"client namespace disconnect"} if goes.mode == "polling" else {"client namespace disconnect", "transport close"}
+    sids = {goes.sid: leaving, kicked.sid: {"server namespace disconnect"}}
     await goes.close()
     await watchers[0].ask("kick", kicked.sid)
     for watcher in watchers:
@@ -326,7 +328,7 @@ async def test_left(t):
         while sids.keys() - told.keys():
             [[sid, reason]] = await watcher.next("left")
             told[sid] = reason
-        assert {sid: told[sid] for sid in sids} == sids
+        assert all(told[sid] in reasons for sid, reasons in sids.items()), told
 
 
 @pytest.mark.xfail(reason="the client gives up on more than 16 packets in one answer to a poll, whatever server sends them", strict=False)
