@@ -202,7 +202,6 @@ describe("WebSocket: the end of that session alone", () => {
     "text after the array": ['42["message"]x'],
     "arguments 100,000 deep": [`42["message",${deep}]`],
     "a number of 1,000,000 digits as id": [`42${"9".repeat(900_000)}["message"]`],
-    "an event for a namespace that was not joined": ['42/custom,["message"]'],
     "a second CONNECT": ["40"],
     "CONNECT with text for auth": ['40/custom,"text"'],
     "CONNECT with a list for auth": ["40/custom,[1]"],
@@ -225,9 +224,20 @@ describe("WebSocket: the end of that session alone", () => {
     });
   }
 
+  for (const packet of ['42["message"]', "41", "430[]", '451-["message",{"_placeholder":true,"num":0}]']) {
+    test(`${packet} from a client that joined no namespace`, async () => {
+      const raw = await RawWebSocket.open(url, { connect: false });
+      raw.send(packet);
+      if (packet.startsWith("45")) raw.send(Buffer.from([1]));
+      await within("it is closed", raw.closed);
+    });
+  }
+
   const harmless = {
     "an ack that nobody waits for": ["4399[1]"],
     "an ack with the largest id": ["4318446744073709551615[1]"],
+    // Under way when the server disconnects a client, so it must not cost the connection.
+    "an event for another namespace than those that were joined": ['42/custom,["message"]'],
     "a pong out of turn": ["3"],
     "a noop": ["6"],
     "an unknown event": ['42["no such event",1]', '427["no such event",1]'],

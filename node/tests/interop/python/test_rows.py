@@ -318,7 +318,9 @@ async def test_crash(t):
 async def test_left(t):
     watchers = await t.open_many(2, "watchers")
     goes, kicked = await t.open_many(2)
-    sids = {goes.sid: "client namespace disconnect", kicked.sid: "server namespace disconnect"}
+    # Over WebSocket the client may close its connection before it has sent the packet that says so.
+    leaving = {"client namespace disconnect"} if goes.mode == "polling" else {"client namespace disconnect", "transport close"}
+    sids = {goes.sid: leaving, kicked.sid: {"server namespace disconnect"}}
     await goes.close()
     await watchers[0].ask("kick", kicked.sid)
     for watcher in watchers:
@@ -326,4 +328,16 @@ async def test_left(t):
         while sids.keys() - told.keys():
             [[sid, reason]] = await watcher.next("left")
             told[sid] = reason
-        assert {sid: told[sid] for sid in sids} == sids
+        assert all(told[sid] in reasons for sid, reasons in sids.items()), told
+
+
+@pytest.mark.xfail(reason="the client gives up on more than 16 packets in one answer to a poll, whatever server sends them", strict=False)
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_burst_over_polling(plain_cluster, connect, room, kind):
+    name = room()
+    client = await connect(plain_cluster.nodes[0], kind, "polling")
+    await client.ask("join", name)
+    sender = await connect(plain_cluster.nodes[1], "asyncio", "websocket")
+    for number in range(100):
+        await sender.emit("emit-to", {"to": [name], "event": "n", "args": [number]})
+    assert sorted([(await client.next("n"))[0] for _ in range(100)]) == list(range(100))
