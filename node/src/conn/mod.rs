@@ -34,7 +34,7 @@ use sockeye_proto::{
     prepared::{Packet, Prepared, encode_polling},
     sio::{
         assembler::{Assembler, Inbound},
-        mux::{Mux, MuxError},
+        mux::{Mux, MuxError, Ticket},
     },
 };
 
@@ -210,8 +210,8 @@ impl Conn {
                     ));
                     return Received::Handled;
                 };
-                match core.mux.begin(&namespace, limits.max_namespaces) {
-                    Ok(()) => {}
+                let ticket = match core.mux.begin(ns.path.clone(), limits.max_namespaces) {
+                    Ok(ticket) => ticket,
                     Err(MuxError::Already) => {
                         drop(core);
                         self.close(DisconnectReason::ForcedClose);
@@ -226,9 +226,9 @@ impl Conn {
                         ));
                         return Received::Handled;
                     }
-                }
+                };
                 drop(core);
-                connect::begin(self, &ns, auth);
+                connect::begin(self, &ns, auth, ticket);
                 Received::Handled
             }
             // Only servers send it.
@@ -274,13 +274,13 @@ impl Conn {
     // === namespaces ===
 
     /// The connect handler said yes. False if the connection was closed meanwhile.
-    pub(crate) fn accept(&self, path: &str, socket: &Arc<SocketInner>) -> bool {
+    pub(crate) fn accept(&self, path: &str, ticket: Ticket, socket: &Arc<SocketInner>) -> bool {
         let mut core = self.core.lock();
-        core.closed.is_none() && core.mux.accept(path, socket.clone())
+        core.closed.is_none() && core.mux.accept(path, ticket, socket.clone())
     }
 
-    pub(crate) fn refuse(&self, path: &str) {
-        self.core.lock().mux.refuse(path);
+    pub(crate) fn refuse(&self, path: &str, ticket: Ticket) {
+        self.core.lock().mux.refuse(path, ticket);
     }
 
     /// Takes a socket out of its namespace. Afterwards its packets are ignored.

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use sockeye_proto::prepared::Packet;
+use sockeye_proto::{prepared::Packet, sio::Ticket};
 
 use super::{
     Namespace,
@@ -82,12 +82,12 @@ impl From<String> for ConnectRefused {
 }
 
 /// Runs the connect handler of a namespace for a client that asked to join it. The namespace was noted as being joined.
-pub(crate) fn begin(conn: &Arc<Conn>, ns: &Arc<Namespace>, auth: Option<Bytes>) {
+pub(crate) fn begin(conn: &Arc<Conn>, ns: &Arc<Namespace>, auth: Option<Bytes>, ticket: Ticket) {
     let engine = &conn.engine;
     let socket = SocketInner::new(engine.new_socket_id(), conn, ns, auth);
     ns.rooms.insert(&socket);
     let Some(call) = &ns.handlers.connect else {
-        finish(&socket, Ok(()));
+        finish(&socket, ticket, Ok(()));
         return;
     };
     let started = catch_unwind(AssertUnwindSafe(|| {
@@ -98,16 +98,16 @@ pub(crate) fn begin(conn: &Arc<Conn>, ns: &Arc<Namespace>, auth: Option<Bytes>) 
         }
     }));
     let deciding = match started {
-        Ok(Ok(decision)) => return finish(&socket, decision),
+        Ok(Ok(decision)) => return finish(&socket, ticket, decision),
         Ok(Err(deciding)) => deciding,
-        Err(panic) => return finish(&socket, Err(panicked(&socket, &*panic))),
+        Err(panic) => return finish(&socket, ticket, Err(panicked(&socket, &*panic))),
     };
     engine.spawn(async move {
         let decision = match AssertUnwindSafe(deciding).catch_unwind().await {
             Ok(decision) => decision,
             Err(panic) => Err(panicked(&socket, &*panic)),
         };
-        finish(&socket, decision);
+        finish(&socket, ticket, decision);
     });
 }
 
@@ -116,11 +116,11 @@ fn panicked(socket: &SocketInner, panic: &(dyn std::any::Any + Send)) -> Connect
     ConnectRefused::new("Internal server error")
 }
 
-fn finish(socket: &Arc<SocketInner>, decision: Result<(), ConnectRefused>) {
+fn finish(socket: &Arc<SocketInner>, ticket: Ticket, decision: Result<(), ConnectRefused>) {
     let (conn, ns) = (&socket.conn, &socket.ns);
     let metrics = &conn.engine.metrics;
     match decision {
-        Ok(()) if conn.accept(&ns.path, socket) => {
+        Ok(()) if conn.accept(&ns.path, ticket, socket) => {
             metrics.namespace_connect("ok");
             socket.connected();
             // The connection may have ended between the two: then nobody else ends this socket.
@@ -131,12 +131,12 @@ fn finish(socket: &Arc<SocketInner>, decision: Result<(), ConnectRefused>) {
         // The handler let the client in, but it left meanwhile: the disconnect handler must hear of it.
         Ok(()) => {
             metrics.namespace_connect("gone");
-            conn.refuse(&ns.path);
+            conn.refuse(&ns.path, ticket);
             socket.closed(conn.closed().unwrap_or(DisconnectReason::ClientNamespaceDisconnect));
         }
         Err(refused) => {
             metrics.namespace_connect("refused");
-            conn.refuse(&ns.path);
+            conn.refuse(&ns.path, ticket);
             socket.refused();
             conn.send(&Packet::connect_error(ns.path.clone(), refused.payload()));
         }

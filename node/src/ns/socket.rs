@@ -121,16 +121,18 @@ impl SocketInner {
         }
         self.conn.send(&Packet::connect(self.ns.path.clone(), self.id));
         let now = self.conn.engine.clock.now();
-        let mut overflow = false;
+        let mut pushed = Pushed::Queued;
         for item in inbox.take_held() {
-            overflow |= self.conn.push(item, false, now) == Pushed::Overflow;
+            match self.conn.push(item, false, now) {
+                // Closing takes locks that come before this one.
+                Pushed::Overflow => pushed = Pushed::Overflow,
+                other => drop(self.conn.settle(other)),
+            }
         }
         self.phase.store(Phase::Connected as u8, Ordering::Release);
         drop(inbox);
         self.conn.engine.metrics.socket_connected(&self.ns.path);
-        if overflow {
-            self.conn.close(DisconnectReason::Slow);
-        }
+        self.conn.settle(pushed);
         self.run_waiting();
     }
 

@@ -23,7 +23,7 @@ pub use assembler::{Assembler, Inbound};
 pub use binary::Binary;
 pub use header::RESERVED;
 pub use into_args::{Data, IntoArgs, Spread};
-pub use mux::{Mux, MuxError};
+pub use mux::{Mux, MuxError, Ticket};
 pub use value::Value;
 
 /// The kind of a Socket.IO packet, as on the wire.

@@ -8,18 +8,24 @@ use crate::name::NamespacePath;
 /// The namespaces of one connection. `T` is what stands for it in one of them.
 ///
 /// A namespace is *begun* when the client asks for it, while the connect handler decides, and then *accepted* or
-/// *refused*; the client may leave at any time.
+/// *refused*; the client may leave at any time, and ask again before the first decision has come. A [`Ticket`] tells the
+/// decisions apart.
 #[derive(Debug)]
 pub struct Mux<T> {
     /// Almost always one.
     slots: SmallVec<[(NamespacePath, Slot<T>); 1]>,
     /// Until a namespace was joined for the first time.
     connect_deadline: Option<Time>,
+    last: u32,
 }
+
+/// One request to join a namespace.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Ticket(u32);
 
 #[derive(Debug)]
 enum Slot<T> {
-    Connecting,
+    Connecting(Ticket),
     Joined(T),
 }
 
@@ -38,44 +44,46 @@ impl<T> Mux<T> {
     /// No namespaces yet. One must be joined before `connect_deadline`, see [`Mux::connect_deadline`].
     #[must_use]
     pub fn new(connect_deadline: Time) -> Self {
-        Self { slots: SmallVec::new(), connect_deadline: Some(connect_deadline) }
+        Self { slots: SmallVec::new(), connect_deadline: Some(connect_deadline), last: 0 }
     }
 
     fn find(&self, path: &str) -> Option<usize> {
         self.slots.iter().position(|(name, _)| name == path)
     }
 
-    /// The client asked for a namespace.
+    /// The client asked for a namespace. The decision brings the ticket back.
     ///
     /// # Errors
     /// [`MuxError`]: it did before, or it has `max_namespaces` already.
-    pub fn begin(&mut self, path: &str, max_namespaces: usize) -> Result<(), MuxError> {
-        if self.find(path).is_some() {
+    pub fn begin(&mut self, path: NamespacePath, max_namespaces: usize) -> Result<Ticket, MuxError> {
+        if self.find(&path).is_some() {
             return Err(MuxError::Already);
         }
         if self.slots.len() >= max_namespaces {
             return Err(MuxError::TooMany);
         }
-        self.slots.push((path.into(), Slot::Connecting));
-        Ok(())
+        self.last = self.last.wrapping_add(1);
+        let ticket = Ticket(self.last);
+        self.slots.push((path, Slot::Connecting(ticket)));
+        Ok(ticket)
     }
 
     /// The client is let in. Returns `false`, and drops `t`, if it left meanwhile.
-    pub fn accept(&mut self, path: &str, t: T) -> bool {
-        match self.find(path).map(|at| &mut self.slots[at].1) {
-            Some(slot @ Slot::Connecting) => {
-                *slot = Slot::Joined(t);
-                self.connect_deadline = None;
-                true
-            }
-            _ => false,
+    pub fn accept(&mut self, path: &str, ticket: Ticket, t: T) -> bool {
+        let Some(at) = self.find(path) else { return false };
+        let waits = matches!(self.slots[at].1, Slot::Connecting(waiting) if waiting == ticket);
+        if waits {
+            self.slots[at].1 = Slot::Joined(t);
+            self.connect_deadline = None;
         }
+        waits
     }
 
     /// The client is not let in. One that is in already stays.
-    pub fn refuse(&mut self, path: &str) {
-        if self.is_connecting(path) {
-            self.remove(path);
+    pub fn refuse(&mut self, path: &str, ticket: Ticket) {
+        let Some(at) = self.find(path) else { return };
+        if matches!(self.slots[at].1, Slot::Connecting(waiting) if waiting == ticket) {
+            self.slots.remove(at);
         }
     }
 
@@ -84,14 +92,14 @@ impl<T> Mux<T> {
     pub fn get(&self, path: &str) -> Option<&T> {
         match &self.slots[self.find(path)?].1 {
             Slot::Joined(t) => Some(t),
-            Slot::Connecting => None,
+            Slot::Connecting(_) => None,
         }
     }
 
     /// Whether a namespace was begun and neither accepted nor refused.
     #[must_use]
     pub fn is_connecting(&self, path: &str) -> bool {
-        self.find(path).is_some_and(|at| matches!(self.slots[at].1, Slot::Connecting))
+        self.find(path).is_some_and(|at| matches!(self.slots[at].1, Slot::Connecting(_)))
     }
 
     /// Leaves a namespace, or gives up waiting for it. Returns what stood for the connection if it was in.
@@ -102,7 +110,7 @@ impl<T> Mux<T> {
     fn remove(&mut self, path: &str) -> Option<T> {
         match self.slots.remove(self.find(path)?).1 {
             Slot::Joined(t) => Some(t),
-            Slot::Connecting => None,
+            Slot::Connecting(_) => None,
         }
     }
 
@@ -110,7 +118,7 @@ impl<T> Mux<T> {
     pub fn drain(&mut self) -> impl Iterator<Item = T> {
         self.slots.drain(..).filter_map(|(_, slot)| match slot {
             Slot::Joined(t) => Some(t),
-            Slot::Connecting => None,
+            Slot::Connecting(_) => None,
         })
     }
 
@@ -118,7 +126,7 @@ impl<T> Mux<T> {
     pub fn iter(&self) -> impl Iterator<Item = (&NamespacePath, &T)> {
         self.slots.iter().filter_map(|(path, slot)| match slot {
             Slot::Joined(t) => Some((path, t)),
-            Slot::Connecting => None,
+            Slot::Connecting(_) => None,
         })
     }
 
@@ -149,20 +157,20 @@ mod tests {
     #[test]
     fn a_namespace_is_begun_accepted_and_left() {
         let mut mux = Mux::new(Time(5));
-        assert_eq!(mux.begin("/", 2), Ok(()));
-        assert_eq!(mux.begin("/", 2), Err(MuxError::Already));
+        let ticket = mux.begin("/".into(), 2).unwrap();
+        assert_eq!(mux.begin("/".into(), 2), Err(MuxError::Already));
         assert!(mux.is_connecting("/") && mux.get("/").is_none());
         assert_eq!(mux.connect_deadline(), Some(Time(5)));
-        assert!(mux.accept("/", 'a'));
+        assert!(mux.accept("/", ticket, 'a'));
         assert_eq!(mux.connect_deadline(), None);
-        assert!(!mux.accept("/", 'b'), "it is in already");
-        mux.refuse("/");
+        assert!(!mux.accept("/", ticket, 'b'), "it is in already");
+        mux.refuse("/", ticket);
         assert_eq!(mux.get("/"), Some(&'a'), "too late to refuse");
-        assert_eq!(mux.begin("/", 2), Err(MuxError::Already));
-        assert_eq!(mux.begin("/b", 2), Ok(()));
-        assert_eq!(mux.begin("/c", 2), Err(MuxError::TooMany));
-        mux.refuse("/b");
-        assert!(!mux.accept("/b", 'b'));
+        assert_eq!(mux.begin("/".into(), 2), Err(MuxError::Already));
+        let ticket = mux.begin("/b".into(), 2).unwrap();
+        assert_eq!(mux.begin("/c".into(), 2), Err(MuxError::TooMany));
+        mux.refuse("/b", ticket);
+        assert!(!mux.accept("/b", ticket, 'b'));
         assert_eq!(mux.leave("/"), Some('a'));
         assert_eq!((mux.leave("/"), mux.len(), mux.connect_deadline()), (None, 0, None));
     }
@@ -170,18 +178,29 @@ mod tests {
     #[test]
     fn who_leaves_while_the_handler_decides_is_not_let_in() {
         let mut mux = Mux::new(Time(5));
-        mux.begin("/", 9).unwrap();
+        let first = mux.begin("/".into(), 9).unwrap();
         assert_eq!(mux.leave("/"), None);
-        assert!(!mux.accept("/", 1));
+        assert!(!mux.accept("/", first, 1));
         assert!(mux.is_empty() && mux.connect_deadline().is_some());
+    }
+
+    #[test]
+    fn a_late_decision_is_not_taken_for_that_of_a_later_request() {
+        let mut mux = Mux::new(Time(5));
+        let first = mux.begin("/".into(), 9).unwrap();
+        mux.leave("/");
+        let second = mux.begin("/".into(), 9).unwrap();
+        mux.refuse("/", first);
+        assert!(!mux.accept("/", first, 1) && mux.is_connecting("/"));
+        assert!(mux.accept("/", second, 2));
     }
 
     #[test]
     fn everything_is_left_in_order() {
         let mut mux = Mux::new(Time(5));
         for (path, t) in [("/", 1), ("/a", 2), ("/b", 3)] {
-            mux.begin(path, 9).unwrap();
-            assert!(path == "/a" || mux.accept(path, t));
+            let ticket = mux.begin(path.into(), 9).unwrap();
+            assert!(path == "/a" || mux.accept(path, ticket, t));
         }
         assert_eq!(
             mux.iter().map(|(path, t)| (path.as_str(), *t)).collect::<Vec<_>>(),
