@@ -57,6 +57,19 @@ impl Emitter {
     /// An emitter for the namespace `/`, on the broker that the URL names, with the defaults of [`builder`](Self::builder).
     /// Returns at once: until the broker is reached, messages wait in the queue.
     ///
+    /// ```
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// use sockeye_emitter::Emitter;
+    ///
+    /// // The bus inside of this process, which servers in the same process may share.
+    /// let emitter = Emitter::connect("memory://example").await?;
+    /// let delivery = emitter.to("room").emit("hello", ("world", 42)).await?;
+    /// assert_eq!(delivery.receivers, Some(0), "there are no servers");
+    /// emitter.close().await?;
+    /// # Ok(()) }
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(example()).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// The URL is wrong (the text says what would be right, and no password), or there is no tokio runtime.
     pub async fn connect(url: impl AsRef<str>) -> Result<Self, Error> {

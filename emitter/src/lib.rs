@@ -30,7 +30,7 @@
 //!
 //! # What is promised
 //! * **No call waits.** `emit` and the room operations put a message into a bounded queue and return; they work in any
-//!   thread. Messages leave in the order of the calls.
+//!   thread, as long as the tokio runtime in which `connect` was called runs. Messages leave in the order of the calls.
 //! * **Nothing is lost in silence.** Each call returns a [`Receipt`]. Awaiting it means that the broker took the message
 //!   and tells what the broker said ([`Delivery::receivers`]: on Redis, how many nodes heard it), or what was lost and
 //!   why ([`EmitError`]). Not awaiting it costs nothing and changes nothing; [`Emitter::flush`] and [`Emitter::stats`]

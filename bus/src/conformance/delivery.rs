@@ -1,6 +1,8 @@
 //! What is published arrives: whole, in order, once, and only where it belongs.
 
-use super::{Check, Context, Done, Failure, Outcome, expect, fail, numbered, payloads_of, to_all};
+use super::{
+    Check, Context, Done, Failure, Outcome, expect, fail, numbered, payloads_of, to_all, until_alone,
+};
 use crate::message::{Inbound, Outbound, Topic};
 
 pub(super) const CHECKS: &[(&str, Check)] = &[
@@ -149,6 +151,9 @@ async fn big(c: &Context<'_>) -> Outcome {
 
 async fn receivers(c: &Context<'_>) -> Outcome {
     let mut publisher = c.link(&[]).await?;
+    if c.caps().counts_receivers {
+        until_alone(&mut publisher).await?;
+    }
     let mut subscribers = Vec::new();
     for wanted in 0..3 {
         let answers = publisher.send(&[to_all("one"), to_all("two"), to_all("three")]).await?;

@@ -21,7 +21,7 @@ use crate::{
     message::{Delivery, Inbound, Outbound, Topic},
 };
 use std::{fmt, time::Duration};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// How long a check as a whole may take.
 const CHECK_TIME: Duration = Duration::from_secs(60);
@@ -141,6 +141,18 @@ impl Context<'_> {
         }
         Ok(Peer { _driver: driver, tx, rx })
     }
+}
+
+/// Waits until nobody hears what goes to all: links of earlier checks may take a moment to be gone.
+async fn until_alone(publisher: &mut Peer) -> Result<(), Failure> {
+    let alone = async {
+        while publisher.send(&[to_all("anybody there?")]).await?[0].receivers != Some(0) {
+            sleep(Duration::from_millis(1)).await;
+        }
+        Ok(())
+    };
+    let late = || fail("the broker still hands messages to links that were dropped");
+    timeout(SOON, alone).await.unwrap_or_else(|_| late())
 }
 
 /// A participant.

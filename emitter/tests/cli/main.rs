@@ -345,6 +345,26 @@ async fn a_broker_that_stays_away_is_given_up_and_every_event_is_accounted_for()
 }
 
 #[tokio::test]
+async fn an_interrupt_ends_it_and_says_how_far_it_was() {
+    let redis = Redis::start();
+    let mut bulk = Bulk::start(&redis, &[]);
+    bulk.write(0..10);
+    for _ in 0..10 {
+        assert_eq!(bulk.next().expect("a line")["receivers"], 0);
+    }
+    support::send_signal(bulk.child.id(), "INT");
+    // Its standard input stays open: it does not wait for the end of that.
+    assert_eq!(bulk.next(), None);
+    let done = finish(bulk.child);
+    assert_eq!(done.status, 1);
+    assert!(
+        done.err.contains("interrupted after line 10") && done.err.contains("10 events taken"),
+        "{}",
+        done.err
+    );
+}
+
+#[tokio::test]
 async fn a_broker_that_does_not_answer_is_given_up() {
     let redis = Redis::start();
     redis.signal("STOP");

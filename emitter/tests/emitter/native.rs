@@ -193,6 +193,16 @@ async fn what_nobody_awaits_arrives_in_order_from_any_thread() {
 }
 
 #[tokio::test]
+async fn an_emitter_that_is_dropped_sends_what_it_has() {
+    let redis = Redis::start();
+    let mut subscriber = redis.subscribe(&["socketio:sockeye"]).await;
+    Emitter::connect(redis.url()).await.expect("a right URL").emit("first", 1);
+    assert_eq!(subscriber.native().await.message, emit("/", "first", "[1]", &[], Target::everyone()));
+    let receipt = Emitter::connect(redis.url()).await.expect("a right URL").emit("second", 2);
+    assert_eq!(soon("what Redis said", receipt).await.expect("taken").receivers, Some(1));
+}
+
+#[tokio::test]
 async fn what_cannot_be_sent_is_named() {
     let redis = Redis::start();
     let mut subscriber = redis.subscribe(&["socketio:sockeye"]).await;

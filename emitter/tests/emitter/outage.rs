@@ -1,9 +1,16 @@
 //! The broker is away: memory is bounded, losses are named and counted to the last message, the rest arrives.
 
 use super::support::{Redis, Subscriber, soon};
-use sockeye_emitter::{Data, DropReason, EmitError, Emitter, OnOutage, Reason, Receipt};
+use sockeye_emitter::{Data, DropReason, EmitError, Emitter, Observer, OnOutage, Reason, Receipt};
 use sockeye_proto::bus::Message;
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 const CHANNEL: &[&str] = &["socketio:sockeye"];
 const LONG: Duration = Duration::from_secs(60);
@@ -12,6 +19,24 @@ fn lost_for(error: &EmitError) -> DropReason {
     match error.reason() {
         Reason::Lost { reason, .. } => *reason,
         other => panic!("{other}"),
+    }
+}
+
+/// What the bus told.
+#[derive(Default)]
+struct Counts {
+    published: AtomicU64,
+    dropped: AtomicU64,
+}
+
+impl Observer for Counts {
+    fn published(&self, messages: u64) {
+        self.published.fetch_add(messages, Relaxed);
+    }
+
+    fn dropped(&self, reason: DropReason, messages: u64) {
+        assert_eq!(reason, DropReason::Overflow);
+        self.dropped.fetch_add(messages, Relaxed);
     }
 }
 
@@ -36,7 +61,10 @@ async fn without_a_broker_memory_is_bounded_and_the_newest_messages_are_kept() {
     const BOUND: usize = 256 << 10;
     let mut redis = Redis::absent();
     let port = redis.port;
+    let counts = Arc::new(Counts::default());
+    let observer: Arc<dyn Observer> = Arc::<Counts>::clone(&counts);
     let emitter = Emitter::builder()
+        .observer(observer)
         .spool_bytes(BOUND)
         .spool_age(LONG)
         // Time enough for the subscriber to be there first, on any machine.
@@ -73,6 +101,8 @@ async fn without_a_broker_memory_is_bounded_and_the_newest_messages_are_kept() {
     }
     assert_eq!(lost, stats.lost, "emitted = delivered + lost");
     assert_eq!(emitter.stats().published, kept.len() as u64);
+    assert_eq!(counts.published.load(Relaxed) + counts.dropped.load(Relaxed), 2000);
+    assert_eq!(counts.dropped.load(Relaxed), lost);
 }
 
 #[tokio::test]

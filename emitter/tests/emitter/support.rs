@@ -36,6 +36,11 @@ pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     }
 }
 
+pub(crate) fn send_signal(process: u32, signal: &str) {
+    let sent = Command::new("kill").arg(format!("-{signal}")).arg(process.to_string()).status();
+    assert!(sent.expect("kill").success());
+}
+
 // === Redis ===
 
 /// A server of its own for one test, which ends with it. It writes nothing to disk.
@@ -108,8 +113,7 @@ impl Redis {
     /// Sends a signal to the server: `STOP` freezes it.
     pub(crate) fn signal(&self, signal: &str) {
         let server = self.server.as_ref().expect("a running server");
-        let sent = Command::new("kill").arg(format!("-{signal}")).arg(server.id().to_string()).status();
-        assert!(sent.expect("kill").success());
+        send_signal(server.id(), signal);
     }
 
     pub(crate) fn url(&self) -> String {

@@ -67,10 +67,10 @@ pub(crate) struct Cli {
     #[arg(short, long, value_name = "PATH", default_value = "/", value_parser = NonEmptyStringValueParser::new(), help_heading = "Who")]
     namespace: String,
     /// A room, or the id of a socket; may be repeated. Without any, everyone in the namespace.
-    #[arg(short, long, value_name = "ROOM", value_parser = NonEmptyStringValueParser::new(), help_heading = "Who")]
+    #[arg(short, long, value_name = "ROOM", value_parser = room, allow_hyphen_values = true, help_heading = "Who")]
     to: Vec<String>,
     /// A room whose members are left out, or the id of a socket; may be repeated.
-    #[arg(short = 'x', long, value_name = "ROOM", value_parser = NonEmptyStringValueParser::new(), help_heading = "Who")]
+    #[arg(short = 'x', long, value_name = "ROOM", value_parser = room, allow_hyphen_values = true, help_heading = "Who")]
     except: Vec<String>,
     /// Says that --join, --leave or --disconnect without --to and --except really mean everyone in the namespace.
     #[arg(long, help_heading = "Who")]
@@ -89,13 +89,13 @@ pub(crate) struct Cli {
     #[arg(long, requires = "event", conflicts_with_all = ["to", "except"], help_heading = "What")]
     server: bool,
     /// Put the sockets into this room; may be repeated.
-    #[arg(long, value_name = "ROOM", value_parser = NonEmptyStringValueParser::new(), help_heading = "What")]
+    #[arg(long, value_name = "ROOM", value_parser = room, allow_hyphen_values = true, help_heading = "What")]
     join: Vec<String>,
     /// Take the sockets out of this room; may be repeated.
-    #[arg(long, value_name = "ROOM", value_parser = NonEmptyStringValueParser::new(), help_heading = "What")]
+    #[arg(long, value_name = "ROOM", value_parser = room, allow_hyphen_values = true, help_heading = "What")]
     leave: Vec<String>,
     /// Take everyone out of this room; may be repeated.
-    #[arg(long, value_name = "ROOM", value_parser = NonEmptyStringValueParser::new(), conflicts_with_all = ["to", "except"], help_heading = "What")]
+    #[arg(long, value_name = "ROOM", value_parser = room, allow_hyphen_values = true, conflicts_with_all = ["to", "except"], help_heading = "What")]
     close_room: Vec<String>,
     /// Disconnect the sockets from the namespace.
     #[arg(long, help_heading = "What")]
@@ -113,6 +113,19 @@ pub(crate) struct Cli {
     /// Write what became of each event to standard output, a JSON object a line.
     #[arg(long, help_heading = "Output")]
     json: bool,
+}
+
+/// A room, or the id of a socket, which may begin with a hyphen.
+fn room(text: &str) -> Result<String, String> {
+    use clap::CommandFactory;
+    if text.is_empty() {
+        return Err("a room's name is empty; is a variable of the shell not set?".to_owned());
+    }
+    let option = text.strip_prefix("--").unwrap_or_default();
+    if Cli::command().get_arguments().any(|argument| argument.get_long() == Some(option)) {
+        return Err(format!("a room's name is missing before {text}"));
+    }
+    Ok(text.to_owned())
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -305,7 +318,8 @@ mod tests {
             (&["--close-room", "r", "--to", "x"], "cannot be used with"),
             (&["--close"], "--disconnect"),
             (&["--text"], "<EVENT>"),
-            (&["ev", "--to", ""], "--to"),
+            (&["ev", "--to", ""], "not set?"),
+            (&["ev", "--to", "--volatile"], "missing before --volatile"),
             (&["ev", "--server", "--to", "x"], "cannot be used with"),
             (&["ev", "--timeout", "0"], "more than 0"),
             (&["ev", "--timeout", "soon"], "number of seconds"),
@@ -317,6 +331,18 @@ mod tests {
             let text = usage(arguments);
             assert!(text.contains(word), "{arguments:?}: {text}");
         }
+    }
+
+    #[test]
+    fn socket_ids_may_begin_with_a_hyphen() {
+        let arguments = ["sockeye-emit", "-t", "-a", "--to", "--b", "-x", "-t", "ev"];
+        let Work::One(targets, _) =
+            Cli::try_parse_from(arguments).expect("right").plan().expect("right").work
+        else {
+            panic!("an event")
+        };
+        assert_eq!(targets.to, Some(vec!["-a".to_owned(), "--b".to_owned()]));
+        assert_eq!(targets.except, ["-t"]);
     }
 
     #[test]
