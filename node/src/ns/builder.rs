@@ -18,7 +18,7 @@ type Check = Box<dyn FnOnce(&StateMap) -> Result<(), String>>;
 
 /// The handlers of one namespace. They are in place before any client connects, so no event is ever missed.
 ///
-/// A handler is an async function; what it takes as arguments, it gets ([extractors](crate::extract)); what it returns is
+/// A handler is an async function; what it takes as arguments, it gets ([extractors](crate::FromContext)); what it returns is
 /// the ack. Handlers of one socket start in the order of its events; up to 16 of them run side by side.
 #[must_use]
 pub struct NamespaceBuilder {

@@ -4,7 +4,7 @@
 //!
 //! * [`cli`]: the command line, and what it asks for
 //! * [`arguments`]: what is written on the command line becomes arguments of an event
-//! * [`line`]: one line of standard input becomes an event
+//! * [`mod@line`]: one line of standard input becomes an event
 //! * [`lines`]: lines of bounded length, from bytes
 //! * [`bulk`]: many events from standard input, pipelined
 //! * [`report`]: what became of them: output, counts, exit status
