@@ -114,7 +114,7 @@ write_node() { # PART PORT BUS: the port is the one that answers /healthz
   if [ -n "$admin" ]; then listen=$(free_port); flags=(--admin-listen "127.0.0.1:$2"); fi
   echo "$listen" > "$dir/$1.listen"
   {
-    printf 'SOCKEYE_SECRET=$(cat %q)\nexport SOCKEYE_SECRET\n' "$dir/secret"
+    printf 'SOCKEYE_SECRET=$(cat %q) SOCKEYE_NODE_NAME=%s\nexport SOCKEYE_SECRET SOCKEYE_NODE_NAME\n' "$dir/secret" "$1"
     exec_line "$binary" --listen "127.0.0.1:$listen" "${flags[@]}" --bus "$3" ${node_flags[@]+"${node_flags[@]}"}
   } > "$dir/$1.start"
 }

@@ -113,12 +113,11 @@ describe("health and metrics", () => {
     await clients[0].call("message-with-ack", 1);
     for (const url of cluster.nodes) {
       const answer = await fetch(new URL("/metrics", url));
-      assert.match(answer.headers.get("content-type"), /^text\/plain; *version=0\.0\.4/);
+      assert.match(answer.headers.get("content-type"), /^text\/plain/);
       const input = await answer.text();
       const checked = spawnSync("promtool", ["check", "metrics"], { input, encoding: "utf8" });
       assert.deepEqual([checked.status, checked.stdout, checked.stderr], [0, "", ""]);
       assert.match(input, /^sockeye_build_info\{.*version="/m);
-      assert.match(input, /^process_resident_memory_bytes /m);
     }
     assert.equal(await metric(cluster.nodes[0], "sockeye_connections", { transport: "polling" }), 1);
     assert.equal(await metric(cluster.nodes[0], "sockeye_connections", { transport: "websocket" }), 2);
