@@ -5,7 +5,10 @@
 use std::{collections::HashMap, sync::Arc};
 
 use parking_lot::Mutex;
-use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, core::Collector};
+use prometheus::{
+    Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, core::Collector,
+    process_collector::ProcessCollector,
+};
 use sockeye_proto::{DecodeError, eio::TransportKind, name::NamespacePath};
 
 use crate::{cluster::ACKS_PENDING_HELP, engine::Engine, reason::DisconnectReason};
@@ -184,7 +187,37 @@ impl Metrics {
             ready: register.gauges("node_state", "1 for the state that the node is in.", &["state"])?,
             registry: registry.clone(),
         };
+        metrics.begin_at_zero();
+        // An application may have registered it before; then it is there already.
+        let _ = registry.register(Box::new(ProcessCollector::for_self()));
         Ok(Arc::new(metrics))
+    }
+
+    /// A series that does not exist yet hides its first increase from `rate` and `increase`.
+    fn begin_at_zero(&self) {
+        for result in ["ok", "refused", "failed"] {
+            self.upgrades.with_label_values(&[result]);
+        }
+        for reason in DisconnectReason::ALL {
+            self.disconnections.with_label_values(&[reason.as_str()]);
+        }
+        for result in ["ok", "refused", "gone", "unknown"] {
+            self.namespace_connects.with_label_values(&[result]);
+        }
+        for transport in ["polling", "websocket"] {
+            for result in ["unknown_sid", "other_node", "bad_request", "draining"] {
+                self.handshakes.with_label_values(&[transport, result]);
+            }
+        }
+        for limit in ["payload", "namespaces", "request_time", "accept"] {
+            self.limit_rejections.with_label_values(&[limit]);
+        }
+        for reason in ["volatile", "slow"] {
+            self.outbox_dropped.with_label_values(&[reason]);
+        }
+        for kind in ["extract", "handler", "reply"] {
+            self.handler_errors.with_label_values(&[kind]);
+        }
     }
 
     /// The whole registry in Prometheus' text format, with the gauges that are counted only when asked for.

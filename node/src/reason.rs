@@ -32,6 +32,20 @@ pub enum DisconnectReason {
 }
 
 impl DisconnectReason {
+    /// All of them, for metrics.
+    pub(crate) const ALL: [Self; 10] = [
+        Self::ClientNamespaceDisconnect,
+        Self::ServerNamespaceDisconnect,
+        Self::PingTimeout,
+        Self::TransportClose,
+        Self::TransportError,
+        Self::ParseError,
+        Self::ForcedClose,
+        Self::ForcedServerClose,
+        Self::ServerShuttingDown,
+        Self::Slow,
+    ];
+
     /// The documented name.
     pub const fn as_str(self) -> &'static str {
         match self {
