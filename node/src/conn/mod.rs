@@ -29,7 +29,7 @@ use sockeye_proto::{
         session::{CloseReason, Due, Lane, Session, Step},
     },
     error::{DecodeError, Layer},
-    id::Sid,
+    id::{Sid, SocketId},
     name::NamespacePath,
     prepared::{Packet, Prepared, encode_polling},
     sio::{
@@ -283,9 +283,22 @@ impl Conn {
         self.core.lock().mux.refuse(path, ticket);
     }
 
-    /// Takes a socket out of its namespace. Afterwards its packets are ignored.
-    pub(crate) fn leave(&self, path: &str) -> Option<Arc<SocketInner>> {
-        self.core.lock().mux.leave(path)
+    /// Takes a socket out of its namespace; afterwards its packets are ignored.
+    pub(crate) fn leave(&self, path: &str, id: SocketId) -> Left {
+        let mux = &mut self.core.lock().mux;
+        match mux.get(path).map(|socket| socket.id == id) {
+            Some(true) => {
+                mux.leave(path);
+                Left::Joined
+            }
+            // The client left, and joined again as another socket.
+            Some(false) => Left::Nothing,
+            None if mux.is_connecting(path) => {
+                mux.leave(path);
+                Left::Connecting
+            }
+            None => Left::Nothing,
+        }
     }
 
     /// Why the connection ended, if it did.
@@ -435,6 +448,17 @@ impl Conn {
             None => next,
         }
     }
+}
+
+/// What a socket that had to leave its namespace left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Left {
+    /// The namespace.
+    Joined,
+    /// The queue of those who wait for their connect handler.
+    Connecting,
+    /// It was not in.
+    Nothing,
 }
 
 /// What a received packet asks the reader to do.
