@@ -148,13 +148,21 @@ impl Conn {
     pub(crate) fn receive(self: &Arc<Self>, lane: Lane, packet: EioPacket<'_>) -> Received {
         let engine = &self.engine;
         let limits = &engine.config.limits;
+        let pong = matches!(packet, EioPacket::Pong(_));
         let mut core = self.core.lock();
         if core.closed.is_some() {
             return Received::Closed;
         }
         let step = core.session.receive(engine.clock.now(), lane, packet, &engine.config.session);
         let inbound = match &step {
-            Step::Ignore => return Received::Handled,
+            Step::Ignore => {
+                drop(core);
+                // The deadline of the pong gives way to that of the next ping, which may be closer.
+                if pong && engine.config.session.ping_interval < engine.config.session.ping_timeout {
+                    self.deadline_moved_closer();
+                }
+                return Received::Handled;
+            }
             Step::Text(text) => core.assembler.text(text, limits),
             Step::Binary(data) => core.assembler.binary(data, limits),
             Step::ReplyProbe => return Received::Probe,
