@@ -3,7 +3,6 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
-use axum::{Router, extract, http::StatusCode, routing::get};
 use clap::Parser;
 use serde::Deserialize;
 use sockeye::{
@@ -79,28 +78,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         })
         .namespace("/", chat)
         .namespace("/custom", chat)
-        .namespace("/wild", |ns| {
-            ns.fallback(
-                async |socket: Socket,
-                       EventName(name): EventName,
-                       args: Args|
-                       -> Result<Args, sockeye::ArgsError> {
-                    let mut list = vec![Value::from(&*name)];
-                    list.extend(args.parse::<Vec<Value>>()?);
-                    socket.emit("caught", (&*name, &list[1..]));
-                    sockeye::IntoArgs::into_args((&*name, &list[1..]))
-                },
-            )
-        })
+        .namespace("/wild", |ns| ns.fallback(caught))
         .namespace("/auth", |ns| ns.on_connect(authorize))
         .build()
         .await?;
 
-    let app = Router::new()
-        .route("/metrics", get(async |extract::State(server): extract::State<Server>| server.metrics()))
-        .route("/healthz", get(async || "ok"))
-        .route("/readyz", get(ready))
-        .with_state(server.clone());
+    // This application wants no new clients while its node cannot hear the others.
+    let app = server.admin_routes(true);
     let listener = TcpListener::bind(flags.listen).await?;
     let mut terminate = signal(SignalKind::terminate())?;
     println!("listening on {}", listener.local_addr()?);
@@ -112,22 +96,16 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// This application wants no clients while its node cannot hear the others.
-async fn ready(extract::State(server): extract::State<Server>) -> (StatusCode, &'static str) {
-    if server.is_bus_connected() {
-        (StatusCode::OK, "ready")
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "the bus is away")
-    }
+/// Answers any event with its name and arguments in one list, and acks with the same.
+async fn caught(socket: Socket, event: EventName, Spread(args): Spread<Vec<Value>>) -> Vec<Value> {
+    let mut list = vec![Value::from(&*event)];
+    list.extend(args);
+    socket.emit("caught", Data(&list));
+    list
 }
 
-#[derive(Deserialize)]
-struct Token {
-    token: Option<String>,
-}
-
-async fn authorize(Auth(auth): Auth<Token>) -> Result<(), ConnectRefused> {
-    match auth.token.as_deref() {
+async fn authorize(Auth(auth): Auth<serde_json::Value>) -> Result<(), ConnectRefused> {
+    match auth["token"].as_str() {
         Some("good") => Ok(()),
         Some("false") => Err(ConnectRefused::default()),
         _ => Err(ConnectRefused::new("not authorized").data(&serde_json::json!({"code": 401}))),
@@ -177,7 +155,10 @@ fn chat(ns: NamespaceBuilder) -> NamespaceBuilder {
         io.to(to.sid).join(to.join);
         true
     })
-    .on("save-session", async |socket: Socket, Data(session): Data<Session>| socket.save_session(session))
+    .on("save-session", async |socket: Socket, Data(session): Data<Session>| {
+        socket.save_session(session);
+        true
+    })
     .on("get-session", async |socket: Socket| {
         Data(socket.session::<Session>().map(|session| (*session).clone()).unwrap_or_default())
     })

@@ -214,9 +214,13 @@ impl Engine {
         self.draining.load(Ordering::Acquire)
     }
 
+    pub(crate) fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
     /// Closes every connection, lets the disconnect handlers end, and leaves the cluster. Bounded by the shutdown timeout.
     pub(crate) async fn shutdown(&self) {
-        self.draining.store(true, Ordering::Release);
+        self.drain();
         for conn in self.registry.all() {
             conn.close(DisconnectReason::ServerShuttingDown);
         }

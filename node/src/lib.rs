@@ -10,7 +10,7 @@
 //! * `conn`: connections: sessions, outboxes, the flusher, the timer
 //! * `http`: requests, long-polling, the upgrade to WebSocket, the accept loop
 //! * `cluster`: what the nodes say to each other
-//! * `metrics`: what Prometheus sees
+//! * `metrics`, `admin`: what Prometheus and load balancers see
 //!
 //! ```no_run
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
@@ -29,6 +29,7 @@
 //! # Ok(()) }
 //! ```
 
+mod admin;
 mod cluster;
 mod conn;
 mod engine;

@@ -5,7 +5,6 @@
 //! * `app::cli`: the options and their help
 //! * `app::config`: from options to checked settings, with all that is wrong with them at once
 //! * `app::run`: puts everything together and runs it until a signal comes
-//! * `app::admin`: health, readiness, metrics
 //! * `app::demo`, `app::rooms`: what the node does with events of clients: the demo's page and handlers, joining rooms
 //! * `app::log`: where the log goes
 

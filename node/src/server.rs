@@ -15,6 +15,7 @@ use sockeye_proto::{
 use tokio::{net::TcpListener, sync::watch};
 
 use crate::{
+    admin,
     cluster::{Cluster, ClusterConfig, ClusterMetrics},
     conn::outbox::OutboxLimits,
     engine::{Config, Engine},
@@ -442,6 +443,27 @@ impl Server {
     /// All metrics in Prometheus' text format.
     pub fn metrics(&self) -> String {
         self.engine.metrics.text(&self.engine)
+    }
+
+    /// Routes for operators, to merge into an application or to serve on an address of their own: `/healthz` (200 while the
+    /// process lives), `/readyz` (JSON; 503 while the server ends and, with `require_bus`, while the bus is away) and
+    /// `/metrics`.
+    ///
+    /// Without `require_bus` a node that lost its bus stays ready and says `degraded`: taking all nodes out of service because
+    /// Redis is down would make it worse for their clients, who still reach each other on each node.
+    pub fn admin_routes(&self, require_bus: bool) -> Router {
+        admin::router(self.clone(), require_bus)
+    }
+
+    /// Whether the server is ending.
+    pub fn is_draining(&self) -> bool {
+        self.engine.is_draining()
+    }
+
+    /// Says from now on that the server is ending: new clients are refused with 503, `/readyz` answers 503, and everyone who
+    /// is connected is served as before. [`shutdown`](Self::shutdown) does the rest.
+    pub fn drain(&self) {
+        self.engine.drain();
     }
 
     /// Where the metrics are registered, to add the application's own.

@@ -149,7 +149,19 @@ async fn big(c: &Context<'_>) -> Outcome {
     round_trip(c, (0..size).map(|at| (at % 251) as u8).collect()).await.map(|()| Done::Passed)
 }
 
+/// A link of an earlier check may be given up by the broker only now, so a wrong count is believed when it stays wrong.
 async fn receivers(c: &Context<'_>) -> Outcome {
+    let mut outcome = count_receivers(c).await;
+    for _ in 0..4 {
+        if outcome.is_ok() {
+            break;
+        }
+        outcome = count_receivers(c).await;
+    }
+    outcome
+}
+
+async fn count_receivers(c: &Context<'_>) -> Outcome {
     let mut publisher = c.link(&[]).await?;
     if c.caps().counts_receivers {
         until_alone(&mut publisher).await?;

@@ -1,6 +1,5 @@
 //! What the program adds to the library.
 
-pub(crate) mod admin;
 pub(crate) mod cli;
 pub(crate) mod config;
 pub(crate) mod demo;

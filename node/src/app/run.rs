@@ -3,10 +3,6 @@
 use std::{
     io::{self, Write},
     net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
 };
 
 use axum::Router;
@@ -17,7 +13,7 @@ use tokio::{
     sync::watch,
 };
 
-use super::{admin::Admin, config::Config, demo, rooms};
+use super::{config::Config, demo, rooms};
 
 /// How many connections may wait to be accepted: when a node ends, all its clients come at once.
 const BACKLOG: u32 = 4096;
@@ -66,9 +62,7 @@ async fn serve(config: &Config) -> Result<(), RunError> {
     let admin_listen = admin_listener.as_ref().map(TcpListener::local_addr).transpose()?;
     let server = builder(config).build().await?;
 
-    let draining = Arc::new(AtomicBool::new(false));
-    let admin = Admin { server: server.clone(), require_bus: config.require_bus, draining: draining.clone() }
-        .router();
+    let admin = server.admin_routes(config.require_bus);
     let mut app = if config.demo { demo::router(config) } else { Router::new() };
     let admin_task = match admin_listener {
         Some(listener) => Some(tokio::spawn(async move { axum::serve(listener, admin).await })),
@@ -81,7 +75,7 @@ async fn serve(config: &Config) -> Result<(), RunError> {
 
     let ending = async {
         received(&signals, 1).await;
-        draining.store(true, Ordering::Release);
+        server.drain();
         tracing::info!(connections = server.io().connections(), "ending; a second signal ends it at once");
     };
     tokio::select! {

@@ -1,10 +1,5 @@
 //! What operators ask a node: does it live, should it get traffic, what does it count.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
-
 use axum::{
     Json, Router,
     extract::State,
@@ -13,16 +8,15 @@ use axum::{
     routing::get,
 };
 use serde::Serialize;
-use sockeye::{NodeId, Server};
+use sockeye_proto::id::NodeId;
+
+use crate::server::Server;
 
 /// What the endpoints look at.
 #[derive(Clone, Debug)]
-pub(crate) struct Admin {
-    pub(crate) server: Server,
-    /// Whether a node without its bus is not ready.
-    pub(crate) require_bus: bool,
-    /// Whether the node was told to end.
-    pub(crate) draining: Arc<AtomicBool>,
+struct Admin {
+    server: Server,
+    require_bus: bool,
 }
 
 /// The answer of `/readyz`.
@@ -37,21 +31,19 @@ struct Readiness {
     peers: Vec<NodeId>,
 }
 
-impl Admin {
-    /// `/healthz`, `/readyz` and `/metrics`.
-    pub(crate) fn router(self) -> Router {
-        Router::new()
-            .route("/healthz", get(async || uncached("ok")))
-            .route("/readyz", get(readiness))
-            .route("/metrics", get(metrics))
-            .with_state(self)
-    }
+/// `/healthz`, `/readyz` and `/metrics`.
+pub(crate) fn router(server: Server, require_bus: bool) -> Router {
+    Router::new()
+        .route("/healthz", get(async || uncached("ok")))
+        .route("/readyz", get(readiness))
+        .route("/metrics", get(metrics))
+        .with_state(Admin { server, require_bus })
 }
 
 async fn readiness(State(admin): State<Admin>) -> impl IntoResponse {
     let io = admin.server.io();
     let bus_connected = io.is_bus_connected();
-    let (state, status) = match (admin.draining.load(Ordering::Acquire), bus_connected) {
+    let (state, status) = match (admin.server.is_draining(), bus_connected) {
         (true, _) => ("draining", StatusCode::SERVICE_UNAVAILABLE),
         (false, false) if admin.require_bus => ("degraded", StatusCode::SERVICE_UNAVAILABLE),
         (false, false) => ("degraded", StatusCode::OK),
