@@ -15,7 +15,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -29,7 +29,7 @@ use sockeye_proto::{
         session::{CloseReason, Due, Lane, Session, Step},
     },
     error::{DecodeError, Layer},
-    id::Sid,
+    id::{Sid, SocketId},
     name::NamespacePath,
     prepared::{Packet, Prepared, encode_polling},
     sio::{
@@ -44,7 +44,10 @@ use crate::{
     reason::DisconnectReason,
 };
 use handshake::Handshake;
-use outbox::{Item, Outbox, Pushed, Sink};
+use outbox::{Item, Outbox, PollBody, Pushed, Sink};
+
+/// How long a session that the server closed is kept for its client to poll its last packets.
+const GOODBYE: Duration = Duration::from_secs(10);
 
 /// Time since the engine began, in milliseconds.
 #[derive(Clone, Copy, Debug)]
@@ -115,6 +118,10 @@ impl Conn {
             if engine.registry.insert(&conn) {
                 conn.reschedule(now);
                 engine.metrics.connection_opened(transport);
+                // The end of the server may have looked into the registry a moment ago.
+                if engine.is_draining() {
+                    conn.close(DisconnectReason::ServerShuttingDown);
+                }
                 return conn;
             }
             sink = Some(conn.outbox.switch(Sink::Closed));
@@ -141,13 +148,21 @@ impl Conn {
     pub(crate) fn receive(self: &Arc<Self>, lane: Lane, packet: EioPacket<'_>) -> Received {
         let engine = &self.engine;
         let limits = &engine.config.limits;
+        let pong = matches!(packet, EioPacket::Pong(_));
         let mut core = self.core.lock();
         if core.closed.is_some() {
             return Received::Closed;
         }
         let step = core.session.receive(engine.clock.now(), lane, packet, &engine.config.session);
         let inbound = match &step {
-            Step::Ignore => return Received::Handled,
+            Step::Ignore => {
+                drop(core);
+                // The deadline of the pong gives way to that of the next ping, which may be closer.
+                if pong && engine.config.session.ping_interval < engine.config.session.ping_timeout {
+                    self.deadline_moved_closer();
+                }
+                return Received::Handled;
+            }
             Step::Text(text) => core.assembler.text(text, limits),
             Step::Binary(data) => core.assembler.binary(data, limits),
             Step::ReplyProbe => return Received::Probe,
@@ -283,9 +298,22 @@ impl Conn {
         self.core.lock().mux.refuse(path, ticket);
     }
 
-    /// Takes a socket out of its namespace. Afterwards its packets are ignored.
-    pub(crate) fn leave(&self, path: &str) -> Option<Arc<SocketInner>> {
-        self.core.lock().mux.leave(path)
+    /// Takes a socket out of its namespace; afterwards its packets are ignored.
+    pub(crate) fn leave(&self, path: &str, id: SocketId) -> Left {
+        let mux = &mut self.core.lock().mux;
+        match mux.get(path).map(|socket| socket.id == id) {
+            Some(true) => {
+                mux.leave(path);
+                Left::Joined
+            }
+            // The client left, and joined again as another socket.
+            Some(false) => Left::Nothing,
+            None if mux.is_connecting(path) => {
+                mux.leave(path);
+                Left::Connecting
+            }
+            None => Left::Nothing,
+        }
     }
 
     /// Why the connection ended, if it did.
@@ -350,12 +378,24 @@ impl Conn {
         };
         let engine = &self.engine;
         let slow = reason == DisconnectReason::Slow;
-        let leaving = reason == DisconnectReason::ServerShuttingDown;
-        let lost = self.outbox.close(slow, leaving);
+        let goodbye = match reason {
+            DisconnectReason::ServerShuttingDown => PollBody::Leaving,
+            // Its own close packet: it knows.
+            DisconnectReason::TransportClose => PollBody::Noop,
+            _ => PollBody::Close,
+        };
+        let lost = self.outbox.close(slow, goodbye);
         if slow {
             engine.metrics.outbox_dropped("slow", lost as u64);
         }
-        engine.registry.remove(self.key());
+        // A client between two GETs has not heard that it was thrown out; it would take an unknown session for a fault and
+        // come back.
+        if reason == DisconnectReason::ForcedServerClose && self.transport() == TransportKind::Polling {
+            let now = engine.clock.now();
+            self.schedule(now.plus(GOODBYE), now);
+        } else {
+            engine.registry.remove(self.key());
+        }
         engine.metrics.connection_closed(self.transport());
         for socket in sockets {
             socket.closed(reason);
@@ -375,7 +415,8 @@ impl Conn {
         {
             let mut core = self.core.lock();
             if core.closed.is_some() {
-                return;
+                drop(core);
+                return self.end_goodbye(now);
             }
             loop {
                 match core.session.handle_timeout(now, &engine.config.session) {
@@ -411,8 +452,25 @@ impl Conn {
 
     /// Notes the next deadline with the timer.
     fn reschedule(&self, now: Time) {
-        let next = self.next_deadline();
+        self.schedule(self.next_deadline(), now);
+    }
+
+    fn schedule(&self, next: Time, now: Time) {
         self.scheduled.store(self.engine.wheel.schedule(self.key(), next, now), Ordering::Release);
+    }
+
+    /// Forgets a closed session whose client did not come for its last packets.
+    fn end_goodbye(&self, now: Time) {
+        match self.outbox.stuck_since() {
+            Some(since) if now.since(since) < GOODBYE => self.schedule(since.plus(GOODBYE), now),
+            _ => self.forget(),
+        }
+    }
+
+    /// Nobody needs to find this closed connection any more.
+    pub(crate) fn forget(&self) {
+        self.engine.registry.remove(self.key());
+        self.engine.metrics.undelivered(self.outbox.release());
     }
 
     /// Has the timer look earlier, if a deadline has come closer than what was noted.
@@ -435,6 +493,17 @@ impl Conn {
             None => next,
         }
     }
+}
+
+/// What a socket that had to leave its namespace left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Left {
+    /// The namespace.
+    Joined,
+    /// The queue of those who wait for their connect handler.
+    Connecting,
+    /// It was not in.
+    Nothing,
 }
 
 /// What a received packet asks the reader to do.

@@ -1,6 +1,14 @@
 //! What waits to be sent to one client, and the rules for when too much of it waits.
 
-use std::{collections::VecDeque, io, sync::Arc, task::Waker};
+use std::{
+    collections::VecDeque,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::Waker,
+};
 
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
@@ -149,7 +157,12 @@ pub(crate) enum PollBody {
 
 /// The bounded queue of one connection. The lock is the last one taken: nothing is locked under it.
 #[derive(Debug)]
-pub(crate) struct Outbox(Mutex<Inner>);
+pub(crate) struct Outbox {
+    inner: Mutex<Inner>,
+    /// The queue went over its soft limit since [`pause_reader`](Self::pause_reader) last looked. For whoever handles many
+    /// packets in a row and should not add the answers to all of them to a queue that nobody drains meanwhile.
+    long: AtomicBool,
+}
 
 #[derive(Debug)]
 struct Inner {
@@ -170,12 +183,13 @@ struct Inner {
     reader_waits: bool,
     /// Nothing more is accepted; what is queued still leaves.
     closing: bool,
-    leaving: bool,
+    /// What a GET is answered with when nothing is left after that.
+    goodbye: PollBody,
 }
 
 impl Outbox {
     pub(crate) fn new(sink: Sink) -> Self {
-        Self(Mutex::new(Inner {
+        let inner = Inner {
             queue: VecDeque::new(),
             bytes: 0,
             sent: 0,
@@ -186,13 +200,14 @@ impl Outbox {
             release_poll: false,
             reader_waits: false,
             closing: false,
-            leaving: false,
-        }))
+            goodbye: PollBody::Close,
+        };
+        Self { inner: Mutex::new(inner), long: AtomicBool::new(false) }
     }
 
     /// The task of a WebSocket wants to be woken when there is something to do for it.
     pub(crate) fn register_task(&self, waker: &Waker) {
-        let mut inner = self.0.lock();
+        let mut inner = self.inner.lock();
         if !inner.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
             inner.waker = Some(waker.clone());
         }
@@ -200,7 +215,7 @@ impl Outbox {
 
     /// Queues one packet.
     pub(crate) fn push(&self, item: Item, volatile: bool, now: Time, limits: &OutboxLimits) -> Pushed {
-        let mut inner = self.0.lock();
+        let mut inner = self.inner.lock();
         if inner.closing || matches!(inner.sink, Sink::Closed) {
             return Pushed::Closed;
         }
@@ -219,6 +234,9 @@ impl Outbox {
         }
         inner.bytes += size;
         inner.queue.push_back(item);
+        if inner.is_long(limits) {
+            self.long.store(true, Ordering::Relaxed);
+        }
         self.announce(inner)
     }
 
@@ -229,7 +247,7 @@ impl Outbox {
 
     /// Queues the answer to a WebSocket ping. A client that asks for too many and reads none does not get all.
     pub(crate) fn push_pong(&self, frame: Bytes, now: Time) -> Pushed {
-        if matches!(self.0.lock().queue.back(), Some(Item::Frame(_))) {
+        if matches!(self.inner.lock().queue.back(), Some(Item::Frame(_))) {
             return Pushed::Dropped;
         }
         self.push_first(Item::Frame(frame), now)
@@ -241,7 +259,7 @@ impl Outbox {
     }
 
     fn push_first(&self, item: Item, now: Time) -> Pushed {
-        let mut inner = self.0.lock();
+        let mut inner = self.inner.lock();
         if inner.closing || matches!(inner.sink, Sink::Closed) {
             return Pushed::Closed;
         }
@@ -272,7 +290,7 @@ impl Outbox {
 
     /// The flusher's turn.
     pub(crate) fn flush(&self, scratch: &mut Vec<u8>, now: Time, written: &mut u64) {
-        let mut inner = self.0.lock();
+        let mut inner = self.inner.lock();
         if inner.owner != Owner::Flusher {
             return;
         }
@@ -292,12 +310,12 @@ impl Outbox {
 
     /// The connection's task takes over, so that what its handlers send leaves with its own write.
     pub(crate) fn claim(&self) {
-        self.0.lock().owner = Owner::Task;
+        self.inner.lock().owner = Owner::Task;
     }
 
     /// The connection's task sends what it can and gives the outbox back when it is empty.
     pub(crate) fn flush_own(&self, scratch: &mut Vec<u8>, now: Time, written: &mut u64) -> Drained {
-        let mut inner = self.0.lock();
+        let mut inner = self.inner.lock();
         let drained = inner.drain(scratch, now, written);
         inner.owner = if drained == Drained::Empty { Owner::Nobody } else { Owner::Task };
         drained
@@ -305,18 +323,20 @@ impl Outbox {
 
     /// Whether the task must wait until the socket takes more.
     pub(crate) fn is_blocked(&self) -> bool {
-        self.0.lock().owner == Owner::Task
+        self.inner.lock().owner == Owner::Task
     }
 
     /// For streams that only the task can write to: the next bytes, nothing if the queue is empty.
     pub(crate) fn take_stream_bytes(&self, scratch: &mut Vec<u8>, now: Time) -> bool {
-        let mut inner = self.0.lock();
+        let mut inner = self.inner.lock();
         scratch.clear();
         while let Some(item) = inner.queue.front() {
             if !scratch.is_empty() && scratch.len() + item.websocket_len() > SCRATCH {
                 break;
             }
             item.write_websocket(scratch, 0);
+            let size = item.size();
+            inner.bytes = inner.bytes.saturating_sub(size);
             inner.queue.pop_front();
         }
         if inner.queue.is_empty() {
@@ -329,10 +349,18 @@ impl Outbox {
 
     /// Whether the client has so much unread that it should not be read from; then the reader is woken when that changes.
     pub(crate) fn pause_reader(&self, limits: &OutboxLimits) -> bool {
-        let mut inner = self.0.lock();
-        let over = inner.bytes > limits.soft_bytes || inner.queue.len() > limits.soft_packets;
+        let mut inner = self.inner.lock();
+        let over = inner.is_long(limits);
         inner.reader_waits = over;
+        if !over {
+            self.long.store(false, Ordering::Relaxed);
+        }
         over
+    }
+
+    /// Whether it is time to ask [`pause_reader`](Self::pause_reader).
+    pub(crate) fn is_long(&self) -> bool {
+        self.long.load(Ordering::Relaxed)
     }
 
     /// What a waiting GET can be answered with; if nothing yet, `waker` is woken when there is. Packets are appended to
@@ -344,15 +372,10 @@ impl Outbox {
         now: Time,
         waker: &Waker,
     ) -> Option<PollBody> {
-        let mut inner = self.0.lock();
+        let mut inner = self.inner.lock();
         if !matches!(inner.sink, Sink::Polling) {
-            return Some(if inner.leaving {
-                PollBody::Leaving
-            } else if matches!(inner.sink, Sink::Closed) {
-                PollBody::Close
-            } else {
-                PollBody::Noop
-            });
+            let released = matches!(inner.sink, Sink::Closed);
+            return Some(if released { inner.goodbye } else { PollBody::Noop });
         }
         while let Some(item) = inner.queue.front() {
             let bytes: &[u8] = match item {
@@ -382,11 +405,8 @@ impl Outbox {
             }
             return Some(PollBody::Packets);
         }
-        if inner.leaving {
-            return Some(PollBody::Leaving);
-        }
         if inner.closing {
-            return Some(PollBody::Close);
+            return Some(inner.goodbye);
         }
         if std::mem::take(&mut inner.release_poll) {
             return Some(PollBody::Noop);
@@ -397,19 +417,19 @@ impl Outbox {
 
     /// A waiting GET returns empty-handed, because the client moves to WebSocket.
     pub(crate) fn release_poll(&self) {
-        let mut inner = self.0.lock();
+        let mut inner = self.inner.lock();
         inner.release_poll = true;
         inner.wake();
     }
 
     /// A GET begins: an older wish for its return is void.
     pub(crate) fn begin_poll(&self) {
-        self.0.lock().release_poll = false;
+        self.inner.lock().release_poll = false;
     }
 
     /// Moves everything that is queued, and all that follows, to another transport. Returns the old one.
     pub(crate) fn switch(&self, sink: Sink) -> Sink {
-        let mut inner = self.0.lock();
+        let mut inner = self.inner.lock();
         inner.sent = 0;
         // The caller is the task of the new transport and sends what is queued.
         inner.owner = Owner::Task;
@@ -418,11 +438,12 @@ impl Outbox {
         old
     }
 
-    /// Accepts nothing more. With `discard` what is queued is thrown away; the number of packets is returned.
-    pub(crate) fn close(&self, discard: bool, leaving: bool) -> usize {
-        let mut inner = self.0.lock();
+    /// Accepts nothing more. With `discard` what is queued is thrown away; the number of packets is returned. A GET is
+    /// answered with `goodbye` when nothing is left.
+    pub(crate) fn close(&self, discard: bool, goodbye: PollBody) -> usize {
+        let mut inner = self.inner.lock();
         inner.closing = true;
-        inner.leaving |= leaving;
+        inner.goodbye = goodbye;
         let lost = if discard {
             let lost = inner.queue.len();
             inner.queue = VecDeque::new();
@@ -437,7 +458,7 @@ impl Outbox {
 
     /// Lets go of the transport; returns how many packets never left.
     pub(crate) fn release(&self) -> usize {
-        let mut inner = self.0.lock();
+        let mut inner = self.inner.lock();
         inner.closing = true;
         inner.sink = Sink::Closed;
         inner.bytes = 0;
@@ -447,23 +468,27 @@ impl Outbox {
     }
 
     pub(crate) fn is_closing(&self) -> bool {
-        self.0.lock().closing
+        self.inner.lock().closing
     }
 
     /// Since when nothing moved although packets wait.
     pub(crate) fn stuck_since(&self) -> Option<Time> {
-        let inner = self.0.lock();
+        let inner = self.inner.lock();
         (!inner.queue.is_empty()).then_some(inner.progress)
     }
 
     /// Queued bytes and packets.
     pub(crate) fn depth(&self) -> (usize, usize) {
-        let inner = self.0.lock();
+        let inner = self.inner.lock();
         (inner.bytes, inner.queue.len())
     }
 }
 
 impl Inner {
+    fn is_long(&self, limits: &OutboxLimits) -> bool {
+        self.bytes > limits.soft_bytes || self.queue.len() > limits.soft_packets
+    }
+
     fn wake(&mut self) {
         if let Some(waker) = self.waker.take() {
             waker.wake();

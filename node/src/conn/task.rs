@@ -18,7 +18,7 @@ use sockeye_proto::{
     ws::{Decoder, Flow, Frame, Opcode, close_frame, write_frame},
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt, Interest, ReadBuf},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, Interest, ReadBuf},
     net::TcpStream,
 };
 
@@ -45,22 +45,24 @@ struct Buffers {
 pub(crate) struct Reader {
     decoder: Decoder,
     held: Option<Box<Held>>,
+    /// The client is not read from, which its heartbeat must not suffer from.
+    paused: bool,
     /// The client closed the WebSocket: nothing of it is unread.
     said_goodbye: bool,
     /// A close frame with a code is queued already.
     close_sent: bool,
 }
 
-/// Input that a socket's handlers are not ready for.
+/// Input that has to wait: for a socket's handlers, or until the client has read some of what it asked for.
 struct Held {
     input: Vec<u8>,
-    socket: Arc<SocketInner>,
+    socket: Option<Arc<SocketInner>>,
 }
 
 impl Reader {
     /// Goes on with a decoder that may be in the middle of a frame.
     pub(crate) fn new(decoder: Decoder) -> Self {
-        Self { decoder, held: None, said_goodbye: false, close_sent: false }
+        Self { decoder, held: None, paused: false, said_goodbye: false, close_sent: false }
     }
 
     /// Decodes and handles `input`; true while the connection lives.
@@ -88,7 +90,7 @@ impl Reader {
             };
             match received {
                 Received::Handled | Received::Probe | Received::Upgraded | Received::DropProbe => {
-                    Flow::Continue
+                    if conn.outbox.is_long() { Flow::Pause } else { Flow::Continue }
                 }
                 Received::Full(socket) => {
                     full = Some(socket);
@@ -103,11 +105,9 @@ impl Reader {
         match fed {
             Ok(_) if !alive => false,
             Ok(consumed) => {
-                if let Some(socket) = full {
+                if full.is_some() || consumed < input.len() {
                     let rest = input[consumed..].to_vec();
-                    let now = conn.engine.clock.now();
-                    conn.with_session(|session| session.pause_heartbeat(now, &conn.engine.config.session));
-                    self.held = Some(Box::new(Held { input: rest, socket }));
+                    self.held = Some(Box::new(Held { input: rest, socket: full }));
                 }
                 true
             }
@@ -122,12 +122,23 @@ impl Reader {
     /// Goes on with held input once there is room for it. False while the reader has to wait.
     pub(crate) fn may_read(&mut self, conn: &Arc<Conn>, cx: &mut Context<'_>) -> bool {
         loop {
-            let Some(held) = &self.held else { return true };
-            if !held.socket.has_room(cx.waker()) {
+            let held = self.held.as_ref().and_then(|held| held.socket.as_ref());
+            let waits = conn.outbox.pause_reader(&conn.engine.config.outbox)
+                || held.is_some_and(|socket| !socket.has_room(cx.waker()));
+            if waits != self.paused {
+                self.paused = waits;
+                let now = conn.engine.clock.now();
+                conn.with_session(|session| {
+                    if waits {
+                        session.pause_heartbeat(now, &conn.engine.config.session);
+                    } else {
+                        session.resume_heartbeat(now);
+                    }
+                });
+            }
+            if waits {
                 return false;
             }
-            let now = conn.engine.clock.now();
-            conn.with_session(|session| session.resume_heartbeat(now));
             let Some(mut held) = self.held.take() else { return true };
             if !self.feed(conn, &mut held.input) {
                 return true;
@@ -167,18 +178,31 @@ pub(crate) async fn run(conn: Arc<Conn>, stream: Arc<TcpStream>, mut reader: Rea
         reader.feed(&conn, &mut first);
     }
     drop(first);
-    let whole = std::future::poll_fn(|cx| poll(&conn, &stream, &mut reader, cx)).await;
+    // What follows is boxed, so that a task is not as large as its farewell for all its life.
+    let whole = match std::future::poll_fn(|cx| poll(&conn, &stream, &mut reader, cx)).await {
+        Over::Flushed => true,
+        Over::Blocked => Box::pin(finish(&conn, &stream)).await,
+        Over::Broken => false,
+    };
     let reachable = whole && (reader.close_sent || stream.try_write(&close_frame(None, "")).is_ok());
     if reachable && !reader.said_goodbye {
-        // Boxed, so that a task is not as large as its farewell for all its life.
         Box::pin(linger(&conn, &stream)).await;
     }
     conn.engine.metrics.undelivered(conn.outbox.release());
 }
 
-/// One turn: write if the socket was full, then read and answer. Ready when the connection is over: true if everything
-/// was flushed and the stream still works.
-fn poll(conn: &Arc<Conn>, stream: &TcpStream, reader: &mut Reader, cx: &mut Context<'_>) -> Poll<bool> {
+/// How a connection ended.
+enum Over {
+    /// Everything has left.
+    Flushed,
+    /// Something waits until the stream takes more.
+    Blocked,
+    /// The stream is useless.
+    Broken,
+}
+
+/// One turn: write if the socket was full, then read and answer. Ready when the connection is over.
+fn poll(conn: &Arc<Conn>, stream: &TcpStream, reader: &mut Reader, cx: &mut Context<'_>) -> Poll<Over> {
     let engine = &conn.engine;
     // Registered before anything is looked at, so that no change is missed.
     conn.outbox.register_task(cx.waker());
@@ -186,22 +210,18 @@ fn poll(conn: &Arc<Conn>, stream: &TcpStream, reader: &mut Reader, cx: &mut Cont
         let closing = conn.outbox.is_closing();
         if conn.outbox.is_blocked() || closing {
             match flush(conn) {
-                Drained::Empty if closing => return Poll::Ready(true),
+                Drained::Empty if closing => return Poll::Ready(Over::Flushed),
                 Drained::Empty => {}
+                Drained::Blocked if closing => return Poll::Ready(Over::Blocked),
                 Drained::Blocked => match stream.poll_write_ready(cx) {
                     Poll::Ready(Ok(())) => continue,
                     Poll::Ready(Err(_)) => return broken(conn, DisconnectReason::TransportError),
-                    Poll::Pending => {
-                        conn.deadline_moved_closer();
-                        if closing {
-                            return Poll::Pending;
-                        }
-                    }
+                    Poll::Pending => conn.deadline_moved_closer(),
                 },
                 Drained::Broken => return broken(conn, DisconnectReason::TransportError),
             }
         }
-        if !reader.may_read(conn, cx) || conn.outbox.pause_reader(&engine.config.outbox) {
+        if !reader.may_read(conn, cx) {
             return Poll::Pending;
         }
         match stream.poll_read_ready(cx) {
@@ -250,10 +270,28 @@ fn flush(conn: &Arc<Conn>) -> Drained {
 }
 
 /// The stream is useless: nothing can be flushed.
-fn broken(conn: &Arc<Conn>, reason: DisconnectReason) -> Poll<bool> {
+fn broken(conn: &Arc<Conn>, reason: DisconnectReason) -> Poll<Over> {
     conn.close(reason);
     conn.engine.metrics.undelivered(conn.outbox.release());
-    Poll::Ready(false)
+    Poll::Ready(Over::Broken)
+}
+
+/// Sends what is queued at the end, for as long as a client may take for it. True if it took everything.
+async fn finish(conn: &Arc<Conn>, stream: &TcpStream) -> bool {
+    let flushing = async {
+        loop {
+            match flush(conn) {
+                Drained::Empty => return true,
+                Drained::Broken => return false,
+                Drained::Blocked => {
+                    if stream.writable().await.is_err() {
+                        return false;
+                    }
+                }
+            }
+        }
+    };
+    tokio::time::timeout(conn.engine.config.outbox.max_age, flushing).await.unwrap_or(false)
 }
 
 /// Reads what is there. A short read means that the socket is empty: saying so saves the call that would find out.
@@ -306,14 +344,36 @@ pub(crate) async fn run_stream(
     drop(first);
     let mut out = Vec::new();
     let mut written = 0;
-    std::future::poll_fn(|cx| poll_stream(&conn, &mut *stream, &mut reader, &mut out, &mut written, cx))
-        .await;
+    let over =
+        std::future::poll_fn(|cx| poll_stream(&conn, &mut *stream, &mut reader, &mut out, &mut written, cx))
+            .await;
+    if !matches!(over, Over::Broken) && conn.closed() != Some(DisconnectReason::Slow) {
+        let rest = out.split_off(written);
+        Box::pin(farewell(&conn, &mut *stream, &reader, rest)).await;
+    }
     conn.engine.metrics.undelivered(conn.outbox.release());
-    let farewell = async {
-        stream.write_all(&close_frame(None, "")).await?;
+}
+
+/// Sends what is left and says goodbye, for as long as a client may take for it.
+async fn farewell(conn: &Arc<Conn>, stream: &mut dyn Stream, reader: &Reader, mut rest: Vec<u8>) {
+    let config = &conn.engine.config;
+    let flushing = async {
+        stream.write_all(&rest).await?;
+        while conn.outbox.take_stream_bytes(&mut rest, conn.engine.clock.now()) {
+            stream.write_all(&rest).await?;
+        }
+        if !reader.close_sent {
+            stream.write_all(&close_frame(None, "")).await?;
+        }
         stream.shutdown().await
     };
-    let _ = tokio::time::timeout(conn.engine.config.linger, farewell).await;
+    let flushed = tokio::time::timeout(config.outbox.max_age, flushing).await;
+    if matches!(flushed, Ok(Ok(()))) && !reader.said_goodbye {
+        // As with TCP: what the client still sends must not take the last frames away from it.
+        rest.resize(1024, 0);
+        let reading = async { while stream.read(&mut rest).await.is_ok_and(|read| read > 0) {} };
+        let _ = tokio::time::timeout(config.linger, reading).await;
+    }
 }
 
 fn poll_stream(
@@ -323,7 +383,7 @@ fn poll_stream(
     out: &mut Vec<u8>,
     written: &mut usize,
     cx: &mut Context<'_>,
-) -> Poll<bool> {
+) -> Poll<Over> {
     let engine = &conn.engine;
     conn.outbox.register_task(cx.waker());
     loop {
@@ -347,8 +407,7 @@ fn poll_stream(
         }
         match Pin::new(&mut stream).poll_flush(cx) {
             Poll::Ready(Err(_)) => return broken(conn, DisconnectReason::TransportError),
-            Poll::Ready(Ok(())) if closing && out.is_empty() => return Poll::Ready(true),
-            _ if closing => return Poll::Pending,
+            _ if closing => return Poll::Ready(Over::Blocked),
             _ => {}
         }
         // What was taken out of the queue but has not left counts as unread by the client, too.

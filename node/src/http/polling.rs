@@ -1,6 +1,11 @@
 //! Long-polling: a GET waits for packets, a POST brings some.
 
-use std::{future::poll_fn, sync::Arc, task::Poll};
+use std::{
+    future::poll_fn,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -21,9 +26,11 @@ use crate::{
 
 /// A GET: answered when there is something to say.
 pub(crate) async fn get(conn: Arc<Conn>) -> Response<Body> {
-    let engine = &conn.engine;
     if conn.transport() != TransportKind::Polling {
         return refuse(RequestError::BadRequest);
+    }
+    if conn.closed().is_some() {
+        return answer(&conn, poll_fn(|cx| take(&conn, cx)).await);
     }
     if let Err(overlap) = conn.with_session(|session| session.poll_started()) {
         // Two GETs at once: nobody can tell which of them the client still reads.
@@ -37,14 +44,23 @@ pub(crate) async fn get(conn: Arc<Conn>) -> Response<Body> {
     if conn.with_session(|session| session.polls_get_noop()) {
         conn.outbox.release_poll();
     }
+    answer(&conn, poll_fn(|cx| take(&conn, cx)).await)
+}
+
+fn take(conn: &Conn, cx: &mut Context<'_>) -> Poll<(PollBody, Vec<u8>)> {
+    let engine = &conn.engine;
     let mut body = Vec::new();
-    let max_payload = engine.config.session.max_payload;
-    let found =
-        poll_fn(|cx| match conn.outbox.take_poll(&mut body, max_payload, engine.clock.now(), cx.waker()) {
-            Some(found) => Poll::Ready(found),
-            None => Poll::Pending,
-        })
-        .await;
+    match conn.outbox.take_poll(&mut body, engine.config.session.max_payload, engine.clock.now(), cx.waker())
+    {
+        Some(found) => Poll::Ready((found, body)),
+        None => Poll::Pending,
+    }
+}
+
+fn answer(conn: &Conn, (found, mut body): (PollBody, Vec<u8>)) -> Response<Body> {
+    if found != PollBody::Packets && conn.closed().is_some() && conn.transport() == TransportKind::Polling {
+        conn.forget();
+    }
     match found {
         PollBody::Packets => {}
         PollBody::Noop => body.push(b'6'),
@@ -52,7 +68,7 @@ pub(crate) async fn get(conn: Arc<Conn>) -> Response<Body> {
         // Stock clients take a packet `1` for the end of the session they wanted; an error makes them come back.
         PollBody::Leaving => return leaving(),
     }
-    engine.metrics.sent_polling(body.len());
+    conn.engine.metrics.sent_polling(body.len());
     packets(body)
 }
 
@@ -124,10 +140,26 @@ where
             Received::Closed => break,
             _ => {}
         }
+        if conn.outbox.is_long() {
+            wait_for_poll(&conn).await;
+        }
     }
     let mut response = Response::new(Body::from("ok"));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html"));
     response
+}
+
+/// Gives the client time to fetch the answers to what it has sent so far, instead of queueing more of them than it may
+/// leave unread. It has a GET of its own for that.
+async fn wait_for_poll(conn: &Conn) {
+    let config = &conn.engine.config;
+    let fetched = async {
+        while conn.outbox.pause_reader(&config.outbox) && conn.closed().is_none() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    // One that does not fetch them is slow, which the outbox finds out.
+    let _ = tokio::time::timeout(config.request_timeout, fetched).await;
 }
 
 struct PostEnds<'a>(&'a Arc<Conn>);

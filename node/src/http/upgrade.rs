@@ -27,6 +27,7 @@ use crate::{
         task::{self, Reader, Stream},
     },
     engine::Engine,
+    reason::DisconnectReason,
 };
 
 /// Whether a request wants to become a WebSocket.
@@ -188,6 +189,12 @@ pub(crate) fn probe<B>(conn: Arc<Conn>, mut request: Request<B>) -> Response<Bod
                     }
                 }
             }
+            // The client decided and was gone in the same moment.
+            None if conn.transport() == TransportKind::WebSocket => {
+                engine.metrics.upgraded();
+                conn.close(DisconnectReason::TransportClose);
+                conn.forget();
+            }
             None => engine.metrics.upgrade("failed"),
         }
     });
@@ -269,8 +276,18 @@ async fn negotiate(
             input = wire.read().await?;
         }
     };
-    let rest = tokio::time::timeout(timeout, exchange).await.ok()??;
+    let rest = tokio::select! {
+        rest = tokio::time::timeout(timeout, exchange) => rest.ok()??,
+        () = ended(conn) => return None,
+    };
     Some((wire, decoder, rest))
+}
+
+/// Waits for the end of a session that has no task of its own to announce it.
+async fn ended(conn: &Conn) {
+    while conn.closed().is_none() {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 impl Wire {

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use sockeye_proto::{prepared::Packet, sio::Ticket};
+use sockeye_proto::{name::NamespacePath, prepared::Packet, sio::Ticket};
 
 use super::{
     Namespace,
@@ -49,7 +49,8 @@ impl ConnectRefused {
         self.message.as_deref().unwrap_or("Connection rejected by server")
     }
 
-    fn payload(&self) -> Bytes {
+    /// What the client is sent.
+    pub(crate) fn packet(&self, namespace: &NamespacePath) -> Packet {
         #[derive(Serialize)]
         struct Payload<'a> {
             message: &'a str,
@@ -57,7 +58,8 @@ impl ConnectRefused {
             data: Option<&'a RawValue>,
         }
         let payload = Payload { message: self.message(), data: self.data.as_deref() };
-        serde_json::to_vec(&payload).unwrap_or_else(|_| br#"{"message":"refused"}"#.to_vec()).into()
+        let payload = serde_json::to_vec(&payload).unwrap_or_else(|_| br#"{"message":"refused"}"#.to_vec());
+        Packet::connect_error(namespace.clone(), payload)
     }
 }
 
@@ -137,8 +139,9 @@ fn finish(socket: &Arc<SocketInner>, ticket: Ticket, decision: Result<(), Connec
         Err(refused) => {
             metrics.namespace_connect("refused");
             conn.refuse(&ns.path, ticket);
-            socket.refused();
-            conn.send(&Packet::connect_error(ns.path.clone(), refused.payload()));
+            if socket.refused() {
+                conn.send(&refused.packet(&ns.path));
+            }
         }
     }
 }

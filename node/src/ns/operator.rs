@@ -340,7 +340,7 @@ impl Acks {
         while let Some(answer) = self.next().await {
             answers.push(answer);
         }
-        let missing = self.asked.saturating_sub(answers.len());
+        let missing = self.asked.saturating_sub(self.answered);
         drop(self.local.take());
         Gathered { answers, missing, missing_nodes: std::mem::take(&mut self.missing_nodes) }
     }

@@ -23,12 +23,13 @@ use sockeye_proto::{
 
 use super::{
     Namespace,
+    connect::ConnectRefused,
     inbox::{Inbox, Job},
     operator::Broadcast,
 };
 use crate::{
     conn::{
-        Conn,
+        Conn, Left,
         handshake::Handshake,
         outbox::{Item, Pushed},
     },
@@ -115,24 +116,31 @@ impl SocketInner {
 
     /// The client hears that it is connected, and then everything that was sent to it since.
     pub(crate) fn connected(self: &Arc<Self>) {
-        let mut inbox = self.inbox.lock();
-        if self.phase() != Phase::Connecting {
-            return;
-        }
-        self.conn.send(&Packet::connect(self.ns.path.clone(), self.id));
         let now = self.conn.engine.clock.now();
-        let mut pushed = Pushed::Queued;
-        for item in inbox.take_held() {
-            match self.conn.push(item, false, now) {
-                // Closing takes locks that come before this one.
-                Pushed::Overflow => pushed = Pushed::Overflow,
-                other => drop(self.conn.settle(other)),
+        let (mut dirty, mut overflow) = (false, false);
+        {
+            let mut inbox = self.inbox.lock();
+            if self.phase() != Phase::Connecting {
+                return;
             }
+            let connect = Item::single(&Packet::connect(self.ns.path.clone(), self.id));
+            for item in std::iter::once(connect).chain(inbox.take_held()) {
+                // What a push asks for is done below: closing the connection takes this lock again.
+                match self.conn.push(item, false, now) {
+                    Pushed::Dirty => dirty = true,
+                    Pushed::Overflow => overflow = true,
+                    _ => {}
+                }
+            }
+            self.phase.store(Phase::Connected as u8, Ordering::Release);
         }
-        self.phase.store(Phase::Connected as u8, Ordering::Release);
-        drop(inbox);
         self.conn.engine.metrics.socket_connected(&self.ns.path);
-        self.conn.settle(pushed);
+        if dirty {
+            self.conn.settle(Pushed::Dirty);
+        }
+        if overflow {
+            self.conn.settle(Pushed::Overflow);
+        }
         self.run_waiting();
     }
 
@@ -183,9 +191,11 @@ impl SocketInner {
         inbox.owed.push(id);
     }
 
-    /// The connect handler refused: the socket never was.
-    pub(crate) fn refused(self: &Arc<Self>) {
-        self.phase.store(Phase::Closed as u8, Ordering::Release);
+    /// The connect handler refused: the socket never was. False if it had ended before.
+    pub(crate) fn refused(self: &Arc<Self>) -> bool {
+        if self.phase.swap(Phase::Closed as u8, Ordering::AcqRel) == Phase::Closed as u8 {
+            return false;
+        }
         self.ns.rooms.remove(&self.id);
         let owed = {
             let mut inbox = self.inbox.lock();
@@ -196,6 +206,7 @@ impl SocketInner {
         for id in owed {
             self.ns.acks.resolve(id, self.id, None);
         }
+        true
     }
 
     /// Ends the socket: out of all rooms, its owed acks are reported as gone, and its disconnect handler runs behind the
@@ -231,6 +242,9 @@ impl SocketInner {
 
     /// Takes the socket out of its namespace and tells the client. With `close` the whole connection ends.
     pub(crate) fn disconnect(self: &Arc<Self>, close: bool) {
+        if self.phase() == Phase::Closed {
+            return;
+        }
         if close {
             for socket in self.conn.sockets() {
                 socket.disconnect(false);
@@ -238,9 +252,18 @@ impl SocketInner {
             self.conn.close(DisconnectReason::ForcedServerClose);
             return;
         }
-        if self.conn.leave(&self.ns.path).is_some() {
-            self.conn.send(&Packet::disconnect(self.ns.path.clone()));
-            self.closed(DisconnectReason::ServerNamespaceDisconnect);
+        match self.conn.leave(&self.ns.path, self.id) {
+            Left::Joined => {
+                self.conn.send(&Packet::disconnect(self.ns.path.clone()));
+                self.closed(DisconnectReason::ServerNamespaceDisconnect);
+            }
+            // The connect handler has not decided yet, or does this itself: the client never was in.
+            Left::Connecting => {
+                if self.refused() {
+                    self.conn.send(&ConnectRefused::default().packet(&self.ns.path));
+                }
+            }
+            Left::Nothing => {}
         }
     }
 
