@@ -4,6 +4,8 @@
 
 pub(crate) mod flusher;
 pub(crate) mod handshake;
+mod item;
+mod limits;
 pub(crate) mod outbox;
 pub(crate) mod registry;
 pub(crate) mod task;
@@ -31,7 +33,7 @@ use sockeye_proto::{
     error::{DecodeError, Layer},
     id::{Sid, SocketId},
     name::NamespacePath,
-    prepared::{Packet, Prepared, encode_polling},
+    prepared::Packet,
     sio::{
         assembler::{Assembler, Inbound},
         mux::{Mux, MuxError, Ticket},
@@ -521,16 +523,4 @@ pub(crate) enum Received {
     DropProbe,
     /// The connection is over.
     Closed,
-}
-
-impl Item {
-    /// A packet with one recipient is kept as text; with attachments it needs the frames of a shared one.
-    pub(crate) fn single(packet: &Packet) -> Self {
-        if packet.has_binary() {
-            return Self::Shared(Arc::new(Prepared::new(packet.clone())));
-        }
-        let mut text = Vec::new();
-        encode_polling(packet, &mut text);
-        Self::Text(text.into())
-    }
 }

@@ -12,90 +12,19 @@ use std::{
 
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
-use sockeye_proto::{
-    Time,
-    prepared::Prepared,
-    ws::{Opcode, header},
-};
+use sockeye_proto::Time;
 use tokio::net::TcpStream;
+
+pub(crate) use super::item::Item;
+pub use super::limits::OutboxLimits;
 
 /// Frames up to this size are copied together into one write; larger ones leave from where they are.
 const COPY_LIMIT: usize = 16 * 1024;
+/// Engine.IO packets in the answer of one GET. python-engineio's client ends the session when it gets more than 16, whatever
+/// server they come from; others poll again at once.
+const POLL_PACKETS: usize = 16;
 /// How much is gathered for one write at the most.
 pub(crate) const SCRATCH: usize = 64 * 1024;
-
-/// When a client that does not read loses volatile events, and when it loses the connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OutboxLimits {
-    /// From this many queued bytes on, volatile events are dropped and the client is not read from. Default 256 KiB.
-    pub soft_bytes: usize,
-    /// The same by number of packets. Default 4,096.
-    pub soft_packets: usize,
-    /// Above this many queued bytes the client is disconnected as `slow`; a single larger packet is still sent. Default 4 MiB.
-    pub hard_bytes: usize,
-    /// The same by number of packets. Default 16,384.
-    pub hard_packets: usize,
-    /// A client that took no byte for this long while packets wait is disconnected as `slow`. Default 20 s.
-    pub max_age: std::time::Duration,
-}
-
-impl Default for OutboxLimits {
-    fn default() -> Self {
-        Self {
-            soft_bytes: 256 * 1024,
-            soft_packets: 4096,
-            hard_bytes: 4 * 1024 * 1024,
-            hard_packets: 16_384,
-            max_age: std::time::Duration::from_secs(20),
-        }
-    }
-}
-
-/// One queued Engine.IO message.
-#[derive(Clone, Debug)]
-pub(crate) enum Item {
-    /// A packet that is shared with other recipients, framed once for all of them.
-    Shared(Arc<Prepared>),
-    /// The text of one Engine.IO packet that only this client gets.
-    Text(Bytes),
-    /// A WebSocket control frame, complete. Means nothing to long-polling.
-    Frame(Bytes),
-}
-
-impl Item {
-    fn websocket_len(&self) -> usize {
-        match self {
-            Self::Shared(packet) => packet.websocket().len(),
-            Self::Text(text) => header(Opcode::Text, text.len()).1 + text.len(),
-            Self::Frame(frame) => frame.len(),
-        }
-    }
-
-    fn size(&self) -> usize {
-        match self {
-            Self::Shared(packet) => packet.len_hint(),
-            Self::Text(text) => text.len(),
-            Self::Frame(frame) => frame.len(),
-        }
-    }
-
-    /// Appends the WebSocket bytes from `skip` on.
-    fn write_websocket(&self, out: &mut Vec<u8>, skip: usize) {
-        match self {
-            Self::Shared(packet) => out.extend_from_slice(&packet.websocket()[skip..]),
-            Self::Text(text) => {
-                let (head, used) = header(Opcode::Text, text.len());
-                if skip < used {
-                    out.extend_from_slice(&head[skip..used]);
-                    out.extend_from_slice(text);
-                } else {
-                    out.extend_from_slice(&text[skip - used..]);
-                }
-            }
-            Self::Frame(frame) => out.extend_from_slice(&frame[skip..]),
-        }
-    }
-}
 
 /// Where the packets of a connection go.
 #[derive(Debug)]
@@ -377,22 +306,24 @@ impl Outbox {
             let released = matches!(inner.sink, Sink::Closed);
             return Some(if released { inner.goodbye } else { PollBody::Noop });
         }
+        let mut packets = 0;
         while let Some(item) = inner.queue.front() {
-            let bytes: &[u8] = match item {
-                Item::Shared(packet) => packet.polling(),
-                Item::Text(text) => text,
+            let (bytes, more): (&[u8], usize) = match item {
+                Item::Shared(packet) => (packet.polling(), 1 + packet.packet().attachments().len()),
+                Item::Text(text) => (text, 1),
                 Item::Frame(_) => {
                     inner.queue.pop_front();
                     continue;
                 }
             };
             if !body.is_empty() {
-                if body.len() + 1 + bytes.len() > max_payload {
+                if body.len() + 1 + bytes.len() > max_payload || packets + more > POLL_PACKETS {
                     break;
                 }
                 body.push(0x1e);
             }
             body.extend_from_slice(bytes);
+            packets += more;
             let size = item.size();
             inner.bytes = inner.bytes.saturating_sub(size);
             inner.queue.pop_front();

@@ -89,15 +89,17 @@ impl Namespace {
         if self.rooms.is_empty() {
             return 0;
         }
-        let (binary, ack) = (packet.has_binary(), false);
+        let binary = packet.has_binary();
         let packet = Arc::new(Prepared::new(packet));
+        // Built before the first push asks how long it is, and never under a lock.
+        let _ = packet.websocket();
         let mut fanout = Fanout::new(engine, volatile);
         self.rooms.select(target, |socket| {
             let pushed = socket.deliver(Item::Shared(packet.clone()), fanout.volatile, fanout.now);
             fanout.note(&socket.conn, pushed);
         });
         let reached = fanout.finish();
-        engine.metrics.packets_sent(binary, ack, reached as u64);
+        engine.metrics.packets_sent(binary, false, reached as u64);
         reached
     }
 

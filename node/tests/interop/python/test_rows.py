@@ -331,7 +331,6 @@ async def test_left(t):
         assert all(told[sid] in reasons for sid, reasons in sids.items()), told
 
 
-@pytest.mark.xfail(reason="the client gives up on more than 16 packets in one answer to a poll, whatever server sends them", strict=False)
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_burst_over_polling(plain_cluster, connect, room, kind):
     name = room()
