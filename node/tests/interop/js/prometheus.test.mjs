@@ -41,12 +41,13 @@ test("every metric that the alert rules name exists", async () => {
   const answer = await (await fetch(`${cluster.prometheus}/api/v1/rules`)).json();
   const rules = answer.data.groups.flatMap((group) => group.rules);
   assert.notEqual(rules.length, 0);
+  const named = new Set(rules.flatMap((rule) => rule.query.match(/\b(?:sockeye|process)_\w+/g) ?? []));
+  const known = async () => new Set([...(await (await fetch(`${cluster.admin[0]}/metrics`)).text()).matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => name));
   // A counter with labels is there once it has counted something.
   (await open(cluster.nodes[0], { mode: "upgrade" })).close();
-  const text = await (await fetch(`${cluster.admin[0]}/metrics`)).text();
-  const known = new Set([...text.matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => name));
-  const named = new Set(rules.flatMap((rule) => rule.query.match(/\b(?:sockeye|process)_\w+/g) ?? []));
-  assert.deepEqual([...named].filter((name) => !known.has(name)), []);
+  await until("the upgrade is counted", async () => (await known()).has("sockeye_upgrades_total"));
+  const there = await known();
+  assert.deepEqual([...named].filter((name) => !there.has(name)), []);
 });
 
 test("no alert fires on a healthy cluster", async () => {
