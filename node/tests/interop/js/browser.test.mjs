@@ -26,7 +26,7 @@ async function tab(url) {
   page.on("pageerror", (error) => problems.push(String(error)));
   page.on("console", (message) => { if (message.type() === "error") problems.push(message.text()); });
   await page.goto(url);
-  await page.locator("#node").filter({ hasText: /\S/ }).waitFor({ timeout: patience });
+  await page.locator("#node").filter({ hasText: /\w/ }).waitFor({ timeout: patience });
   const log = () => page.locator("#log").innerText();
   return {
     page, foreign, problems, log,
