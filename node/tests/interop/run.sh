@@ -4,7 +4,7 @@
 #   run.sh [SUITE...]     javascript python emitters bridge faults browser prometheus; without one: all of them
 #
 # Installs what it needs: Debian packages that are missing, npm packages into node_modules, Python packages into .venv and .venv-versions, all beside
-# this file. The programs under test: $SOCKEYE_ACCEPTANCE and $SOCKEYE_BINARY, else the acceptance example and sockeye in target/, built if missing.
+# this file. The programs under test: $SOCKEYE_ACCEPTANCE and $SOCKEYE_BINARY, else what cargo builds here, with the profile $SOCKEYE_PROFILE (dev).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 root=$(cd ../../.. && pwd)
@@ -52,9 +52,11 @@ once .venv/.installed python/requirements.lock environment .venv --requirement p
 mkdir -p .venv-versions
 once .venv-versions/.installed python/versions.txt versions
 
-target=${CARGO_TARGET_DIR:-$root/target}
-if [ -z "${SOCKEYE_ACCEPTANCE:-}" ] && [ ! -x "$target/release/examples/acceptance" ] && [ ! -x "$target/debug/examples/acceptance" ]; then
-  (cd "$root" && cargo build -p sockeye --example acceptance --bin sockeye)
+if [ -z "${SOCKEYE_ACCEPTANCE:-}" ] || [ -z "${SOCKEYE_BINARY:-}" ]; then
+  profile=${SOCKEYE_PROFILE:-dev}
+  (cd "$root" && cargo build --quiet --profile "$profile" -p sockeye --example acceptance --bin sockeye)
+  built=${CARGO_TARGET_DIR:-$root/target}/${profile/#dev/debug}
+  export SOCKEYE_ACCEPTANCE=${SOCKEYE_ACCEPTANCE:-$built/examples/acceptance} SOCKEYE_BINARY=${SOCKEYE_BINARY:-$built/sockeye}
 fi
 
 # Whatever a test leaves behind when it is interrupted is in here, and is stopped.

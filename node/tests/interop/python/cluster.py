@@ -20,7 +20,7 @@ def acceptance() -> str:
     """The server to test."""
     if named := os.environ.get("SOCKEYE_ACCEPTANCE"):
         return named
-    for profile in ("release", "debug"):
+    for profile in ("debug", "release"):
         if (built := TARGET / profile / "examples/acceptance").exists():
             return str(built)
     raise RuntimeError("build the acceptance example first, or name it in SOCKEYE_ACCEPTANCE")

@@ -20,8 +20,8 @@ function built(...names) {
   return found;
 }
 
-export const acceptance = () => process.env.SOCKEYE_ACCEPTANCE ?? built("release/examples/acceptance", "debug/examples/acceptance");
-export const sockeye = () => process.env.SOCKEYE_BINARY ?? built("release/sockeye", "debug/sockeye");
+export const acceptance = () => process.env.SOCKEYE_ACCEPTANCE ?? built("debug/examples/acceptance", "release/examples/acceptance");
+export const sockeye = () => process.env.SOCKEYE_BINARY ?? built("debug/sockeye", "release/sockeye");
 
 export class Cluster {
   constructor(dir, addresses) {
