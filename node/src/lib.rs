@@ -73,3 +73,8 @@ pub use crate::{
     service::SocketIoService,
     state::StateMap,
 };
+
+/// Compiles the examples of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
