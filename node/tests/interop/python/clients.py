@@ -1,9 +1,14 @@
 """Stock python-socketio clients, threaded and asyncio, behind one asynchronous face, so that every test is written once."""
 
 import asyncio
+import socket
 import threading
+from urllib.parse import urlsplit
 
+import aiohttp
+import requests
 import socketio
+from requests.adapters import HTTPAdapter
 
 from cluster import PATIENCE
 
@@ -61,11 +66,35 @@ class Client:
         return answer[0]
 
 
+class FromAddress(HTTPAdapter):
+    """Connections of `requests` that come from that loopback address."""
+
+    def __init__(self, address):
+        self.address = address
+        super().__init__()
+
+    def init_poolmanager(self, *args, **options):
+        super().init_poolmanager(*args, source_address=(self.address, 0), **options)
+
+
 class Threaded(Client):
     kind = "threaded"
 
-    async def connect(self, url, **options):
-        self.client = socketio.Client(reconnection=False, handle_sigint=False)
+    def settings(self, url, mode, address):
+        if not address:
+            return {}
+        session = requests.Session()
+        session.mount("http://", FromAddress(address))
+        if mode == "polling":
+            return {"http_session": session}
+        target = urlsplit(url)
+        return {
+            "http_session": session,
+            "websocket_extra_options": {"socket": socket.create_connection((target.hostname, target.port), source_address=(address, 0))},
+        }
+
+    async def connect(self, url, settings, **options):
+        self.client = socketio.Client(reconnection=False, handle_sigint=False, **settings)
         self.quiet = threading.Event()
         self.client.on("*", self.heard, namespace=self.namespace)
         self.client.on("disconnect", self.gone, namespace=self.namespace)
@@ -93,8 +122,12 @@ class Threaded(Client):
 class Asyncio(Client):
     kind = "asyncio"
 
-    async def connect(self, url, **options):
-        self.client = socketio.AsyncClient(reconnection=False, handle_sigint=False)
+    def settings(self, url, mode, address):
+        self.session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(local_addr=(address, 0))) if address else None
+        return {"http_session": self.session} if address else {}
+
+    async def connect(self, url, settings, **options):
+        self.client = socketio.AsyncClient(reconnection=False, handle_sigint=False, **settings)
         self.quiet = asyncio.Event()
         self.client.on("*", self.heard, namespace=self.namespace)
         self.client.on("disconnect", self.gone, namespace=self.namespace)
@@ -126,11 +159,13 @@ class Asyncio(Client):
     async def close(self):
         await self.client.disconnect()
         self.quiet.set()
+        if self.session:
+            await self.session.close()
 
 
-async def open_client(url: str, kind: str = "asyncio", mode: str = "websocket", namespace: str = "/", **options) -> Client:
-    """Connects; options are those of `connect` (auth, headers)."""
+async def open_client(url: str, kind: str = "asyncio", mode: str = "websocket", namespace: str = "/", address: str | None = None, **options) -> Client:
+    """Connects, from that loopback address if one is given; options are those of `connect` (auth, headers)."""
     client = {"threaded": Threaded, "asyncio": Asyncio}[kind](namespace)
-    await client.connect(url, transports=MODES[mode], **options)
+    await client.connect(url, client.settings(url, mode, address), transports=MODES[mode], **options)
     client.mode = mode
     return client

@@ -27,14 +27,14 @@ def acceptance() -> str:
 
 
 class Cluster:
-    """Redis and nodes. `flags` go to every node."""
+    """Redis, nodes and nginx. `flags` go to every node."""
 
     def __init__(self, nodes: int = 2, flags: tuple[str, ...] = ()):
         self.dir = tempfile.mkdtemp(prefix="cluster-", dir=os.environ.get("SOCKEYE_INTEROP_DIR"))
-        command = [SCRIPT, "up", "--dir", self.dir, "--nodes", str(nodes), "--binary", acceptance(), "--no-admin", "--no-nginx", "--", *flags]
+        command = [SCRIPT, "up", "--dir", self.dir, "--nodes", str(nodes), "--binary", acceptance(), "--no-admin", "--", *flags]
         output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
         addresses = dict(line.split(maxsplit=1) for line in output.splitlines())
-        self.redis = addresses["redis"]
+        self.redis, self.nginx = addresses["redis"], addresses["nginx"]
         self.nodes = [addresses[f"node{n + 1}"] for n in range(nodes)]
 
     def down(self) -> None:

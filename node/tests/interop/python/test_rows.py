@@ -1,4 +1,5 @@
-"""Every row of the acceptance app's table with python-socketio's clients, threaded and asyncio, in every transport mode, on one node and across two."""
+"""Every row of the acceptance app's table with python-socketio's clients, threaded and asyncio, in every transport mode: on one node, across two, and
+through nginx with sticky sessions from several addresses."""
 
 import pytest
 
@@ -16,32 +17,44 @@ def cases():
     for kind in KINDS:
         for mode in MODE_NAMES:
             for namespace in ("/", "/custom"):
-                yield pytest.param((kind, mode, namespace, False), id=f"{kind}-{mode}-{namespace}-one node")
-                yield pytest.param((kind, mode, namespace, True), id=f"{kind}-{mode}-{namespace}-across nodes")
+                for place in ("one node", "across nodes"):
+                    yield pytest.param((kind, mode, namespace, place), id=f"{kind}-{mode}-{namespace}-{place}")
+            yield pytest.param((kind, mode, "/", "nginx"), id=f"{kind}-{mode}-nginx")
 
 
 @pytest.fixture(params=list(cases()))
 def t(request, plain_cluster, connect, room):
-    """The clients of one test: across nodes they alternate between the nodes and go through all kinds and modes."""
+    """The clients of one test: on more than one node they go through all kinds and modes."""
     return Placement(plain_cluster, connect, room, *request.param)
 
 
 class Placement:
-    def __init__(self, cluster, connect, room, kind, mode, namespace, across):
+    def __init__(self, cluster, connect, room, kind, mode, namespace, place):
         self.cluster, self.connect, self.room = cluster, connect, room
-        self.kind, self.mode, self.namespace, self.across = kind, mode, namespace, across
+        self.kind, self.mode, self.namespace, self.place = kind, mode, namespace, place
         self.count = 0
 
     async def open(self, **options):
         index, self.count = self.count, self.count + 1
-        node, kind, mode = 0, self.kind, self.mode
-        if self.across:
-            node = index % len(self.cluster.nodes)
+        kind, mode = self.kind, self.mode
+        if self.place != "one node":
             kind = KINDS[(KINDS.index(kind) + index) % len(KINDS)]
             mode = MODE_NAMES[(MODE_NAMES.index(mode) + index) % len(MODE_NAMES)]
-        client = await self.connect(self.cluster.nodes[node], kind, mode, self.namespace, **options)
-        client.node = node
+        if self.place == "nginx":
+            client = await self.connect(self.cluster.nginx, kind, mode, self.namespace, address=f"127.0.{index}.{index + 2}", **options)
+            client.node = await self.node_of(client)
+        else:
+            node = index % len(self.cluster.nodes) if self.place == "across nodes" else 0
+            client = await self.connect(self.cluster.nodes[node], kind, mode, self.namespace, **options)
+            client.node = node
         return client
+
+    async def node_of(self, client):
+        """The number of the node of a client that came through nginx: of two nodes, each answers with the other one's id."""
+        if not hasattr(self.cluster, "others"):
+            direct = [await self.connect(url) for url in self.cluster.nodes]
+            self.cluster.others = [(await one.ask("bus-ping"))[0][0] for one in direct]
+        return self.cluster.others.index((await client.ask("bus-ping"))[0][0])
 
     async def open_many(self, count, room=None):
         clients = [await self.open() for _ in range(count)]
@@ -279,6 +292,7 @@ async def test_env(t):
     assert await a.ask("env", "query:EIO") == "4"
     assert await a.ask("env", "x-absent") is None
     assert await a.ask("env", "query:absent") is None
+    assert await a.ask("env", "x-forwarded-for") == ("127.0.0.2" if t.place == "nginx" else None)
 
 
 async def test_transport(t):
