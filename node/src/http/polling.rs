@@ -29,15 +29,18 @@ pub(crate) async fn get(conn: Arc<Conn>) -> Response<Body> {
     if conn.transport() != TransportKind::Polling {
         return refuse(RequestError::BadRequest);
     }
-    if conn.closed().is_some() {
-        return answer(&conn, poll_fn(|cx| take(&conn, cx)).await);
-    }
-    if let Err(overlap) = conn.with_session(|session| session.poll_started()) {
+    match conn.with_session(|session| session.poll_started()) {
+        Ok(()) => {}
         // Two GETs at once: nobody can tell which of them the client still reads.
-        if overlap == Overlap::Busy {
+        Err(Overlap::Busy) => {
             conn.close(DisconnectReason::TransportError);
+            return refuse(RequestError::BadRequest);
         }
-        return refuse(RequestError::BadRequest);
+        // The session is over, and its last packets are waiting.
+        Err(Overlap::NotPolling) if conn.transport() == TransportKind::Polling => {
+            return answer(&conn, poll_fn(|cx| take(&conn, cx)).await);
+        }
+        Err(Overlap::NotPolling) => return refuse(RequestError::BadRequest),
     }
     let _ended = PollEnds(&conn);
     conn.outbox.begin_poll();
