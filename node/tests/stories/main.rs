@@ -1,0 +1,21 @@
+//! Stories over real sockets: what a client sees, and what the application's handlers see, of one server and of a cluster.
+//!
+//! One file per chapter; they share the servers and clients of `tests/support`.
+
+#![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod acks;
+mod cluster;
+mod connect;
+mod embed;
+mod events;
+mod heartbeat;
+mod hostile;
+mod polling;
+mod rooms;
+mod shutdown;
+mod slow_consumer;
+mod upgrade;
