@@ -323,6 +323,13 @@ impl Conn {
         self.core.lock().closed
     }
 
+    /// Waits for the end of the connection, which nobody announces: for what only lasts long where a client is slow.
+    pub(crate) async fn ended(&self) {
+        while self.closed().is_none() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
     /// Every namespace that this connection is in.
     pub(crate) fn sockets(&self) -> Vec<Arc<SocketInner>> {
         self.core.lock().mux.iter().map(|(_, socket)| socket.clone()).collect()

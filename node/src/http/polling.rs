@@ -106,7 +106,13 @@ where
     }
     let _ended = PostEnds(&conn);
     let max_payload = engine.config.session.max_payload;
-    let body = match tokio::time::timeout(engine.config.request_timeout, read(request, max_payload)).await {
+    let reading = tokio::time::timeout(engine.config.request_timeout, read(request, max_payload));
+    let read = tokio::select! {
+        biased;
+        read = reading => read,
+        () = conn.ended() => return refuse(RequestError::UnknownSid),
+    };
+    let body = match read {
         Ok(Ok(body)) => body,
         Ok(Err(TooLarge::Body)) => {
             engine.metrics.limit_rejected("payload");

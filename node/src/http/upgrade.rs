@@ -278,16 +278,9 @@ async fn negotiate(
     };
     let rest = tokio::select! {
         rest = tokio::time::timeout(timeout, exchange) => rest.ok()??,
-        () = ended(conn) => return None,
+        () = conn.ended() => return None,
     };
     Some((wire, decoder, rest))
-}
-
-/// Waits for the end of a session that has no task of its own to announce it.
-async fn ended(conn: &Conn) {
-    while conn.closed().is_none() {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
 }
 
 impl Wire {

@@ -21,7 +21,8 @@ use crate::state::StateMap;
     label = "not an async function of extractors",
     note = "a handler is an `async fn` or `async` closure whose arguments are extractors (`Socket`, `Data<T>`, `Spread<(A, B)>`, `Args`, \
             `Auth<T>`, `State<T>`, `AckSender`, …), at most eight of them, and whose future is `Send` (nothing that is not `Send`, \
-            such as `Rc` or a lock guard, may be held over an `.await`)"
+            such as `Rc` or a lock guard, may be held over an `.await`)",
+    note = "an argument of a type `T` of your own comes as `Data<T>`, where `T` implements `serde::Deserialize`; more than one as `Spread<(A, B)>`"
 )]
 pub trait Handler<M>: Send + Sync + 'static {
     /// What the function returns.

@@ -152,6 +152,24 @@ async fn a_probe_under_way_does_not_hold_up_the_end() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_post_that_is_never_complete_does_not_hold_up_the_end() {
+    let (log, mut lines) = log();
+    let node = TestServer::start(|server| handlers(server, log).shutdown_timeout(PATIENCE * 100)).await;
+    let client = Polling::connect(node.addr).await;
+    let mut post = Http::connect(node.addr).await;
+    let head = format!("POST {} HTTP/1.1\r\nhost: x\r\ncontent-length: 20\r\n\r\n42[", client.target());
+    post.write(head.as_bytes()).await;
+    // Nothing was ever asked on this one.
+    let mut silent = Http::connect(node.addr).await;
+    Client::connect(node.addr).await.sync().await;
+    node.stop().await;
+    post.ended().await;
+    silent.ended().await;
+    let ends = [lines.next().await, lines.next().await];
+    assert!(ends.contains(&"server shutting down 1".to_owned()), "{ends:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_on_its_way_out_takes_nobody() {
     // The listener may be another's, as in an embedding application: then requests still come.
     let (log, _lines) = log();
