@@ -478,3 +478,7 @@ impl Inner {
         Drained::Empty
     }
 }
+
+#[cfg(test)]
+#[path = "outbox_tests.rs"]
+mod tests;

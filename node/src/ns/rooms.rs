@@ -343,3 +343,7 @@ impl Shard {
         });
     }
 }
+
+#[cfg(test)]
+#[path = "rooms_tests.rs"]
+mod tests;
