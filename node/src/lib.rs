@@ -63,7 +63,7 @@ pub use crate::{
         connect::ConnectRefused,
         context::{Context, HandlerKind},
         extract::{AckSender, Attachments, Auth, EventName, FromContext, HandshakeRef, Rejection, State},
-        handler::{AckFailed, Fallible, Handler, IntoAck, IntoConnect, Plain},
+        handler::{AckFailed, Arguments, Fallible, Handler, IntoAck, IntoConnect, Plain},
         operator::{Acks, Broadcast},
         socket::{IntoRooms, Socket},
     },

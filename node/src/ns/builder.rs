@@ -10,7 +10,7 @@ use sockeye_proto::{
 use super::{
     Handlers,
     context::HandlerKind,
-    handler::{Handler, IntoAck, IntoConnect, erase_connect, erase_disconnect, erase_event},
+    handler::{Arguments, Handler, IntoAck, IntoConnect, Plain, erase_connect, erase_event},
 };
 use crate::state::StateMap;
 
@@ -38,9 +38,9 @@ impl NamespaceBuilder {
         Self { handlers: Handlers::default(), checks: Vec::new() }
     }
 
-    fn check<H: Handler<M>, M>(&mut self, kind: HandlerKind, what: String) {
+    fn check<A: Arguments>(&mut self, kind: HandlerKind, what: String) {
         self.checks
-            .push(Box::new(move |state| H::check(kind, state).map_err(|wrong| format!("{what}: {wrong}"))));
+            .push(Box::new(move |state| A::check(kind, state).map_err(|wrong| format!("{what}: {wrong}"))));
     }
 
     fn twice(&mut self, what: &str) {
@@ -55,13 +55,14 @@ impl NamespaceBuilder {
     pub fn on_connect<H, M>(mut self, handler: H) -> Self
     where
         H: Handler<M>,
-        H::Output: IntoConnect,
+        H::Arguments: Arguments,
+        H::Future: Future<Output: IntoConnect> + Send + 'static,
         M: 'static,
     {
         if self.handlers.connect.is_some() {
             self.twice("on_connect");
         }
-        self.check::<H, M>(HandlerKind::Connect, "on_connect".into());
+        self.check::<H::Arguments>(HandlerKind::Connect, "on_connect".into());
         self.handlers.connect = Some(erase_connect(handler));
         self
     }
@@ -70,14 +71,16 @@ impl NamespaceBuilder {
     /// be read.
     pub fn on_disconnect<H, M>(mut self, handler: H) -> Self
     where
-        H: Handler<M, Output = ()>,
+        H: Handler<M>,
+        H::Arguments: Arguments,
+        H::Future: Future<Output = ()> + Send + 'static,
         M: 'static,
     {
         if self.handlers.disconnect.is_some() {
             self.twice("on_disconnect");
         }
-        self.check::<H, M>(HandlerKind::Disconnect, "on_disconnect".into());
-        self.handlers.disconnect = Some(erase_disconnect(handler));
+        self.check::<H::Arguments>(HandlerKind::Disconnect, "on_disconnect".into());
+        self.handlers.disconnect = Some(erase_event::<H, M, Plain>(handler));
         self
     }
 
@@ -85,7 +88,8 @@ impl NamespaceBuilder {
     pub fn on<H, M, K>(mut self, event: &str, handler: H) -> Self
     where
         H: Handler<M>,
-        H::Output: IntoAck<K>,
+        H::Arguments: Arguments,
+        H::Future: Future<Output: IntoAck<K>> + Send + 'static,
         M: 'static,
         K: 'static,
     {
@@ -96,7 +100,7 @@ impl NamespaceBuilder {
         if self.handlers.events.contains_key(event) {
             self.twice(&format!("on({event:?})"));
         }
-        self.check::<H, M>(HandlerKind::Event, format!("on({event:?})"));
+        self.check::<H::Arguments>(HandlerKind::Event, format!("on({event:?})"));
         self.handlers.events.insert(Arc::from(event), erase_event(handler));
         self
     }
@@ -105,14 +109,15 @@ impl NamespaceBuilder {
     pub fn fallback<H, M, K>(mut self, handler: H) -> Self
     where
         H: Handler<M>,
-        H::Output: IntoAck<K>,
+        H::Arguments: Arguments,
+        H::Future: Future<Output: IntoAck<K>> + Send + 'static,
         M: 'static,
         K: 'static,
     {
         if self.handlers.fallback.is_some() {
             self.twice("fallback");
         }
-        self.check::<H, M>(HandlerKind::Event, "fallback".into());
+        self.check::<H::Arguments>(HandlerKind::Event, "fallback".into());
         self.handlers.fallback = Some(erase_event(handler));
         self
     }

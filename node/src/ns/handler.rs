@@ -12,30 +12,37 @@ use super::{
 };
 use crate::state::StateMap;
 
-/// An async function that can handle something: up to eight arguments, each an extractor.
+/// A function of up to eight arguments.
 ///
-/// You never implement this; any `async fn` or closure that returns a future has it. `M` only tells the compiler apart
-/// functions of different arguments.
+/// You never implement this. To be a handler, the function also needs arguments that are extractors ([`Arguments`]) and a
+/// future that is `Send`: these are bounds of their own wherever handlers are registered, so that the compiler names the
+/// one that does not hold. `M` only tells the compiler apart functions of different arguments.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no handler",
-    label = "not an async function of extractors",
-    note = "a handler is an `async fn` or `async` closure whose arguments are extractors (`Socket`, `Data<T>`, `Spread<(A, B)>`, `Args`, \
-            `Auth<T>`, `State<T>`, `AckSender`, …), at most eight of them, and whose future is `Send` (nothing that is not `Send`, \
-            such as `Rc` or a lock guard, may be held over an `.await`)",
-    note = "an argument of a type `T` of your own comes as `Data<T>`, where `T` implements `serde::Deserialize`; more than one as `Spread<(A, B)>`"
+    label = "not a function of at most eight arguments that others may call at any time",
+    note = "a handler is an `async fn` or an `async` closure with at most eight arguments, such as `async |socket: Socket, Data(text): Data<String>| …`; \
+            what it captures is `Send`, `Sync` and not changed by it"
 )]
 pub trait Handler<M>: Send + Sync + 'static {
-    /// What the function returns.
-    type Output;
+    /// The arguments, as a tuple.
+    type Arguments;
+    /// What calling the function returns.
+    type Future;
 
-    /// Takes the arguments out of the context and calls the function.
+    /// Calls the function.
+    fn call(&self, arguments: Self::Arguments) -> Self::Future;
+}
+
+/// The arguments of a handler, all of them extractors.
+///
+/// You never implement this; tuples of up to eight [`FromContext`] do.
+#[diagnostic::on_unimplemented(message = "a handler cannot take `{Self}` as its arguments")]
+pub trait Arguments: Sized + Send {
+    /// Takes the arguments out of the context, in order.
     ///
     /// # Errors
-    /// An extractor's rejection; the function is not called.
-    fn call(
-        &self,
-        context: &mut Context,
-    ) -> Result<impl Future<Output = Self::Output> + Send + 'static, Rejection>;
+    /// The first rejection; the handler is not called.
+    fn take(context: &mut Context) -> Result<Self, Rejection>;
 
     /// Looks at registration whether all arguments can be there.
     ///
@@ -49,15 +56,20 @@ macro_rules! handler {
         impl<F, Fut, $($arg,)*> Handler<fn($($arg,)*) -> Fut> for F
         where
             F: Fn($($arg,)*) -> Fut + Send + Sync + 'static,
-            Fut: Future + Send + 'static,
-            $($arg: FromContext,)*
         {
-            type Output = Fut::Output;
+            type Arguments = ($($arg,)*);
+            type Future = Fut;
 
-            #[allow(non_snake_case, unused_variables)]
-            fn call(&self, context: &mut Context) -> Result<impl Future<Output = Fut::Output> + Send + 'static, Rejection> {
-                $(let $arg = $arg::from_context(context)?;)*
-                Ok(self($($arg,)*))
+            #[allow(non_snake_case)]
+            fn call(&self, ($($arg,)*): Self::Arguments) -> Fut {
+                self($($arg,)*)
+            }
+        }
+
+        impl<$($arg: FromContext,)*> Arguments for ($($arg,)*) {
+            #[allow(unused_variables)]
+            fn take(context: &mut Context) -> Result<Self, Rejection> {
+                Ok(($($arg::from_context(context)?,)*))
             }
 
             #[allow(unused_variables)]
@@ -173,7 +185,8 @@ struct Erased<H, M>(H, std::marker::PhantomData<fn() -> M>);
 pub(crate) fn erase_event<H, M, K>(handler: H) -> Arc<dyn EventCall>
 where
     H: Handler<M>,
-    H::Output: IntoAck<K>,
+    H::Arguments: Arguments,
+    H::Future: Future<Output: IntoAck<K>> + Send + 'static,
     M: 'static,
     K: 'static,
 {
@@ -183,19 +196,23 @@ where
 impl<H, M, K> EventCall for Erased<H, (M, K)>
 where
     H: Handler<M>,
-    H::Output: IntoAck<K>,
+    H::Arguments: Arguments,
+    H::Future: Future<Output: IntoAck<K>> + Send + 'static,
     M: 'static,
     K: 'static,
 {
     fn call(&self, mut context: Context) -> BoxFuture<'static, ()> {
-        match self.0.call(&mut context) {
-            Ok(handling) => Box::pin(async move {
-                let output = handling.await;
-                match output.into_ack() {
-                    Ok(args) => context.take_reply().send(args),
-                    Err(failed) => context.ack_failed(&failed),
-                }
-            }),
+        match H::Arguments::take(&mut context) {
+            Ok(arguments) => {
+                let handling = self.0.call(arguments);
+                Box::pin(async move {
+                    let output = handling.await;
+                    match output.into_ack() {
+                        Ok(args) => context.take_reply().send(args),
+                        Err(failed) => context.ack_failed(&failed),
+                    }
+                })
+            }
             Err(rejection) => {
                 context.rejected(&rejection);
                 Box::pin(std::future::ready(()))
@@ -207,7 +224,8 @@ where
 pub(crate) fn erase_connect<H, M>(handler: H) -> Arc<dyn ConnectCall>
 where
     H: Handler<M>,
-    H::Output: IntoConnect,
+    H::Arguments: Arguments,
+    H::Future: Future<Output: IntoConnect> + Send + 'static,
     M: 'static,
 {
     Arc::new(Erased(handler, std::marker::PhantomData::<fn() -> M>))
@@ -216,26 +234,22 @@ where
 impl<H, M> ConnectCall for Erased<H, M>
 where
     H: Handler<M>,
-    H::Output: IntoConnect,
+    H::Arguments: Arguments,
+    H::Future: Future<Output: IntoConnect> + Send + 'static,
     M: 'static,
 {
     fn call(&self, mut context: Context) -> BoxFuture<'static, Result<(), ConnectRefused>> {
-        match self.0.call(&mut context) {
-            Ok(deciding) => Box::pin(async move { deciding.await.into_connect() }),
+        match H::Arguments::take(&mut context) {
+            Ok(arguments) => {
+                let deciding = self.0.call(arguments);
+                Box::pin(async move { deciding.await.into_connect() })
+            }
             Err(rejection) => {
                 context.rejected(&rejection);
                 Box::pin(std::future::ready(Err(ConnectRefused::default())))
             }
         }
     }
-}
-
-pub(crate) fn erase_disconnect<H, M>(handler: H) -> Arc<dyn EventCall>
-where
-    H: Handler<M, Output = ()>,
-    M: 'static,
-{
-    erase_event::<H, M, Plain>(handler)
 }
 
 impl Context {
