@@ -301,21 +301,21 @@ impl Conn {
     }
 
     /// Takes a socket out of its namespace; afterwards its packets are ignored.
-    pub(crate) fn leave(&self, path: &str, id: SocketId) -> Left {
+    pub(crate) fn leave(&self, path: &str, id: SocketId, ticket: Ticket) -> Left {
         let mux = &mut self.core.lock().mux;
         match mux.get(path).map(|socket| socket.id == id) {
             Some(true) => {
                 mux.leave(path);
-                Left::Joined
+                return Left::Joined;
             }
             // The client left, and joined again as another socket.
-            Some(false) => Left::Nothing,
-            None if mux.is_connecting(path) => {
-                mux.leave(path);
-                Left::Connecting
-            }
-            None => Left::Nothing,
+            Some(false) => return Left::Nothing,
+            None => {}
         }
+        let waited = mux.is_connecting(path);
+        mux.refuse(path, ticket);
+        // It still waits where another request of the client does.
+        if waited && !mux.is_connecting(path) { Left::Connecting } else { Left::Nothing }
     }
 
     /// Why the connection ended, if it did.

@@ -86,7 +86,7 @@ impl From<String> for ConnectRefused {
 /// Runs the connect handler of a namespace for a client that asked to join it. The namespace was noted as being joined.
 pub(crate) fn begin(conn: &Arc<Conn>, ns: &Arc<Namespace>, auth: Option<Bytes>, ticket: Ticket) {
     let engine = &conn.engine;
-    let socket = SocketInner::new(engine.new_socket_id(), conn, ns, auth);
+    let socket = SocketInner::new(engine.new_socket_id(), conn, ns, auth, ticket);
     ns.rooms.insert(&socket);
     let Some(call) = &ns.handlers.connect else {
         finish(&socket, ticket, Ok(()));

@@ -7,7 +7,7 @@ use std::{
 
 use http::HeaderMap;
 use proptest::{collection::vec, prelude::*, sample::select};
-use sockeye_proto::eio::TransportKind;
+use sockeye_proto::{Time, eio::TransportKind, name::NamespacePath, sio::mux::Mux};
 
 use super::*;
 use crate::{
@@ -32,7 +32,8 @@ fn sockets(count: usize) -> Vec<Arc<SocketInner>> {
         (conn, ns)
     });
     let (conn, ns) = &*CONN;
-    (0..count).map(|_| SocketInner::new(conn.engine.new_socket_id(), conn, ns, None)).collect()
+    let ticket = Mux::<()>::new(Time(0)).begin(NamespacePath::root(), 1).expect("it is the first");
+    (0..count).map(|_| SocketInner::new(conn.engine.new_socket_id(), conn, ns, None, ticket)).collect()
 }
 
 /// What is known about each socket that is there: its rooms.

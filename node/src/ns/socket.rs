@@ -18,7 +18,7 @@ use sockeye_proto::{
     id::SocketId,
     name::{NamespacePath, RoomName},
     prepared::Packet,
-    sio::{Args, IntoArgs},
+    sio::{Args, IntoArgs, Ticket},
 };
 
 use super::{
@@ -55,6 +55,8 @@ pub(crate) struct SocketInner {
     pub(crate) ns: Arc<Namespace>,
     pub(crate) conn: Arc<Conn>,
     pub(crate) inbox: Mutex<Inbox>,
+    /// The request to join that this is about.
+    ticket: Ticket,
     auth: Option<Bytes>,
     session: Mutex<Vec<(TypeId, Arc<dyn Any + Send + Sync>)>>,
 }
@@ -69,13 +71,20 @@ impl fmt::Debug for SocketInner {
 }
 
 impl SocketInner {
-    pub(crate) fn new(id: SocketId, conn: &Arc<Conn>, ns: &Arc<Namespace>, auth: Option<Bytes>) -> Arc<Self> {
+    pub(crate) fn new(
+        id: SocketId,
+        conn: &Arc<Conn>,
+        ns: &Arc<Namespace>,
+        auth: Option<Bytes>,
+        ticket: Ticket,
+    ) -> Arc<Self> {
         Arc::new(Self {
             id,
             phase: AtomicU8::new(Phase::Connecting as u8),
             ns: ns.clone(),
             conn: conn.clone(),
             inbox: Mutex::default(),
+            ticket,
             auth,
             session: Mutex::default(),
         })
@@ -191,18 +200,25 @@ impl SocketInner {
         inbox.owed.push(id);
     }
 
+    /// Takes nothing more for the client. Returns what the socket was before, and the acks that the client owes; `None` if
+    /// it had ended before.
+    fn end(&self) -> Option<(Phase, Vec<u64>)> {
+        // Under the lock, so that a client is either let in before this, or not at all.
+        let mut inbox = self.inbox.lock();
+        let before = self.phase();
+        if before == Phase::Closed {
+            return None;
+        }
+        self.phase.store(Phase::Closed as u8, Ordering::Release);
+        drop(inbox.take_held());
+        inbox.wake_readers();
+        Some((before, std::mem::take(&mut inbox.owed)))
+    }
+
     /// The connect handler refused: the socket never was. False if it had ended before.
     pub(crate) fn refused(self: &Arc<Self>) -> bool {
-        if self.phase.swap(Phase::Closed as u8, Ordering::AcqRel) == Phase::Closed as u8 {
-            return false;
-        }
+        let Some((_, owed)) = self.end() else { return false };
         self.ns.rooms.remove(&self.id);
-        let owed = {
-            let mut inbox = self.inbox.lock();
-            drop(inbox.take_held());
-            inbox.wake_readers();
-            std::mem::take(&mut inbox.owed)
-        };
         for id in owed {
             self.ns.acks.resolve(id, self.id, None);
         }
@@ -210,34 +226,26 @@ impl SocketInner {
     }
 
     /// Ends the socket: out of all rooms, its owed acks are reported as gone, and its disconnect handler runs behind the
-    /// events that came before.
-    pub(crate) fn closed(self: &Arc<Self>, reason: DisconnectReason) {
-        let before = self.phase.swap(Phase::Closed as u8, Ordering::AcqRel);
-        if before == Phase::Closed as u8 {
-            return;
-        }
+    /// events that came before. Returns what it was until now.
+    pub(crate) fn closed(self: &Arc<Self>, reason: DisconnectReason) -> Phase {
+        let Some((before, owed)) = self.end() else { return Phase::Closed };
         let rooms = self.ns.rooms.remove(&self.id);
-        let owed = {
-            let mut inbox = self.inbox.lock();
-            if !rooms.is_empty() && self.ns.handlers.disconnect.is_some() {
-                inbox.rare().rooms = rooms;
-            }
-            drop(inbox.take_held());
-            inbox.wake_readers();
-            std::mem::take(&mut inbox.owed)
-        };
+        if !rooms.is_empty() && self.ns.handlers.disconnect.is_some() {
+            self.inbox.lock().rare().rooms = rooms;
+        }
         for id in owed {
             self.ns.acks.resolve(id, self.id, None);
         }
-        if before == Phase::Connected as u8 {
+        if before == Phase::Connected {
             self.conn.engine.metrics.socket_disconnected(&self.ns.path, reason);
         }
         if self.ns.handlers.disconnect.is_some() {
             self.submit(Job::Disconnect(reason));
         }
-        if before == Phase::Connecting as u8 {
+        if before == Phase::Connecting {
             self.run_waiting();
         }
+        before
     }
 
     /// Takes the socket out of its namespace and tells the client. With `close` the whole connection ends.
@@ -252,18 +260,17 @@ impl SocketInner {
             self.conn.close(DisconnectReason::ForcedServerClose);
             return;
         }
-        match self.conn.leave(&self.ns.path, self.id) {
-            Left::Joined => {
-                self.conn.send(&Packet::disconnect(self.ns.path.clone()));
-                self.closed(DisconnectReason::ServerNamespaceDisconnect);
-            }
+        // What the client is told depends on what it was told before.
+        let told = match self.conn.leave(&self.ns.path, self.id, self.ticket) {
+            Left::Joined => self.closed(DisconnectReason::ServerNamespaceDisconnect),
             // The connect handler has not decided yet, or does this itself: the client never was in.
-            Left::Connecting => {
-                if self.refused() {
-                    self.conn.send(&ConnectRefused::default().packet(&self.ns.path));
-                }
-            }
-            Left::Nothing => {}
+            Left::Connecting if self.refused() => Phase::Connecting,
+            Left::Connecting | Left::Nothing => Phase::Closed,
+        };
+        match told {
+            Phase::Connected => self.conn.send(&Packet::disconnect(self.ns.path.clone())),
+            Phase::Connecting => self.conn.send(&ConnectRefused::default().packet(&self.ns.path)),
+            Phase::Closed => {}
         }
     }
 

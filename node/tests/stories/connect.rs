@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use sockeye::{Auth, ConnectRefused, Data, DisconnectReason, HandshakeRef, Server, Socket, State};
+use sockeye::{Auth, ConnectRefused, Data, DisconnectReason, HandshakeRef, Socket, State};
 use tokio::sync::Semaphore;
 
 use crate::support::{Client, Log, Polling, TestServer, log};
@@ -376,74 +376,6 @@ async fn a_client_may_join_so_many_namespaces_and_no_more() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_builder_tells_all_its_problems_at_once() {
-    let error = Server::builder()
-        .path("socket.io")
-        .secret("short")
-        .channel("")
-        .transports([])
-        .concurrency(0)
-        .ping_timeout(Duration::ZERO)
-        .max_payload(0)
-        .namespace("/", |ns| {
-            ns.on("twice", async || ())
-                .on("twice", async || ())
-                .on("disconnect", async || ())
-                .on("state", async |_: State<Missing>| ())
-                .on("reason", async |_: DisconnectReason| ())
-                .on_connect(async |_: Data<String>| ())
-                .on_connect(async || ())
-                .on_disconnect(async |_: sockeye::AckSender| ())
-                .on_disconnect(async || ())
-                .fallback(async || ())
-                .fallback(async || ())
-        })
-        .namespace("", |ns| ns)
-        .build()
-        .await
-        .unwrap_err();
-    for (expected, times) in [
-        ("path \"socket.io\" must begin and end with a slash", 1),
-        ("a secret of 5 bytes can be guessed", 1),
-        ("channel must not be empty", 1),
-        ("transports: there is none", 1),
-        ("concurrency and mailbox must be at least 1", 1),
-        ("ping_timeout of 0ns is too short", 1),
-        ("max_payload must be at least 1 byte", 1),
-        ("namespace /: on(\"twice\"): there is a handler already", 1),
-        ("namespace /: on(\"disconnect\"): the name is reserved", 1),
-        ("namespace /: on(\"state\"): it wants State<", 1),
-        ("Missing>, but the builder was given none", 1),
-        ("namespace /: on(\"reason\"): `DisconnectReason` is only there for disconnect handlers", 1),
-        ("namespace /: on_connect: `Data` is only there for event handlers", 1),
-        ("namespace /: on_connect: there is a handler already", 1),
-        ("namespace /: on_disconnect: `AckSender` is only there for event handlers", 1),
-        ("namespace /: on_disconnect: there is a handler already", 1),
-        ("namespace /: fallback: there is a handler already", 1),
-        ("namespace / was added twice", 1),
-    ] {
-        let found = error.problems.iter().filter(|problem| problem.contains(expected)).count();
-        assert_eq!(found, times, "{expected} in {error}");
-    }
-    let text = error.to_string();
-    assert!(error.problems.iter().all(|problem| text.contains(&format!("\n  - {problem}"))), "{text}");
-    assert_eq!(error.problems.len(), 17, "{error}");
-}
-
-#[derive(Clone)]
-struct Missing;
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_builder_refuses_a_bus_that_it_does_not_know() {
-    let error = Server::builder().bus("carrier-pigeon://loft").build().await.unwrap_err();
-    assert!(error.problems[0].starts_with("bus: "), "{error}");
-    assert!(error.to_string().contains("carrier-pigeon"), "{error}");
-    let error =
-        Server::builder().bus("redis://:verysecret@").build().await.err().map(|error| error.to_string());
-    assert!(!error.unwrap_or_default().contains("verysecret"), "no secret in an error");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_packet_may_come_in_the_same_bytes_as_the_handshake() {
     // Some clients do not wait for the 101 before their first frame.
     let node = TestServer::start(|server| server.namespace("/", |ns| ns.on("sync", async || ()))).await;
@@ -471,5 +403,134 @@ async fn a_packet_may_come_in_the_same_bytes_as_the_handshake() {
         let text = next.unwrap().unwrap().into_text().unwrap();
         assert!(text.starts_with(begins), "{text} should begin with {begins}");
     }
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_old_handle_means_the_old_socket() {
+    let (log, mut lines) = log();
+    let node = TestServer::start(|server| {
+        server.state(log).namespace("/", |ns| {
+            ns.on("sync", async || ()).on_disconnect(
+                async |socket: Socket, State(log): State<Log>, reason: DisconnectReason| {
+                    log.note(format!("{} {reason}", socket.id()));
+                },
+            )
+        })
+    })
+    .await;
+    let mut client = Client::connect(node.addr).await;
+    let first = client.id.clone();
+    let old = node.server.io().socket(&first).unwrap();
+    client.send("41").await;
+    lines.expect(&format!("{first} client namespace disconnect")).await;
+    client.join("/", "").await;
+    let second = client.id.clone();
+    assert_ne!(first, second);
+    // The client is back under another id: what the old one is told does not concern it.
+    assert!(!old.is_connected());
+    old.disconnect(false);
+    old.disconnect(true);
+    old.join("room");
+    old.leave(first.as_str());
+    assert_eq!(
+        (old.emit("old", ()).reached(), node.server.io().to(&first).emit("old", ()).reached()),
+        (0, 0)
+    );
+    client.sync().await;
+    assert_eq!(node.server.io().all().sockets().await.value, std::slice::from_ref(&second));
+    client.vanish();
+    lines.expect(&format!("{second} transport close")).await;
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_asks_again_gets_the_second_decision() {
+    // The first request is still being decided when the client has left and asked again.
+    let gates: Vec<Arc<Semaphore>> = (0..2).map(|_| Arc::new(Semaphore::new(0))).collect();
+    let (log, mut lines) = log();
+    let node = TestServer::start(|server| {
+        server.state(gates.clone()).state(log).namespace("/", |ns| {
+            ns.on_connect(
+                async |Auth(turn): Auth<Turn>,
+                       State(gates): State<Vec<Arc<Semaphore>>>,
+                       State(log): State<Log>| {
+                    log.note(format!("deciding {}", turn.turn));
+                    gates[turn.turn].acquire().await.unwrap().forget();
+                    turn.turn == 1
+                },
+            )
+            .on("turn", async |Auth(turn): Auth<Turn>| turn.turn)
+        })
+    })
+    .await;
+    // In either order of the decisions, what the client is told of the second is what holds.
+    for order in [[0, 1], [1, 0]] {
+        let mut client = Client::open(node.addr).await;
+        client.send(r#"40{"turn":0}"#).await;
+        client.send("41").await;
+        client.send(r#"40{"turn":1}"#).await;
+        lines.expect("deciding 0").await;
+        lines.expect("deciding 1").await;
+        let mut heard = Vec::new();
+        for turn in order {
+            gates[turn].add_permits(1);
+            heard.push(client.text().await);
+        }
+        assert!(heard[order.iter().position(|turn| *turn == 1).unwrap()].starts_with("40{"), "{heard:?}");
+        assert_eq!(client.call("turn", "").await, json!([1]));
+        assert_eq!(node.metric(r#"sockeye_sockets{nsp="/"}"#), 1.0);
+        client.vanish();
+        node.metric_is(r#"sockeye_sockets{nsp="/"}"#, 0.0).await;
+        assert_eq!(node.server.io().all().count().await.value, 0);
+    }
+    node.stop().await;
+}
+
+#[derive(Deserialize)]
+struct Turn {
+    turn: usize,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_that_is_sent_while_a_client_joins_is_left_behind() {
+    let node = TestServer::start(|server| {
+        server.namespace("/", |ns| {
+            ns.on_connect(async |socket: Socket| {
+                socket.join("joining");
+                for n in 0..20 {
+                    socket.emit("own", n);
+                    tokio::task::yield_now().await;
+                }
+            })
+        })
+    })
+    .await;
+    // Somebody talks to the room all the time, from another thread than the one that lets the client in.
+    let io = node.server.io();
+    let talking = tokio::spawn(async move {
+        for n in 0_u64.. {
+            io.to("joining").emit("all", n);
+            tokio::task::yield_now().await;
+        }
+    });
+    for _ in 0..100 {
+        let mut client = Client::open(node.addr).await;
+        client.send("40").await;
+        assert!(client.text().await.starts_with("40{"));
+        let (mut own, mut all) = (0, None);
+        while own < 20 || all.is_none() {
+            let text = client.text().await;
+            let (name, n): (String, u64) = serde_json::from_str(&text[2..]).unwrap();
+            if name == "own" {
+                assert_eq!(n, own);
+                own += 1;
+            } else {
+                assert!(all.is_none_or(|last| n == last + 1), "{all:?} and then {n}");
+                all = Some(n);
+            }
+        }
+    }
+    talking.abort();
     node.stop().await;
 }

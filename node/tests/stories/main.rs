@@ -8,6 +8,9 @@
 mod support;
 
 mod acks;
+mod arguments;
+mod builder;
+mod chaos;
 mod cluster;
 mod connect;
 mod embed;
@@ -15,6 +18,7 @@ mod events;
 mod heartbeat;
 mod hostile;
 mod polling;
+mod refusals;
 mod rooms;
 mod shutdown;
 mod slow_consumer;

@@ -41,6 +41,11 @@ impl Lines {
         }
     }
 
+    /// A line that is there already.
+    pub(crate) fn try_next(&mut self) -> Option<String> {
+        self.0.try_recv().ok()
+    }
+
     /// Nothing was written that was not read.
     #[track_caller]
     pub(crate) fn is_empty(&mut self) {

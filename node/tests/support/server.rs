@@ -3,6 +3,7 @@
 use std::{
     net::{Ipv4Addr, SocketAddr},
     sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
 };
 
 use sockeye::{Server, ServerBuilder};
@@ -80,7 +81,17 @@ impl TestServer {
 
     /// Waits until a metric has a value.
     pub(crate) async fn metric_is(&self, series: &str, value: f64) {
-        until(&format!("{series} to be {value}"), || self.metric(series) == value).await;
+        let waiting = async {
+            while self.metric(series) != value {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        if tokio::time::timeout(PATIENCE, waiting).await.is_err() {
+            let text = self.server.metrics();
+            let all: Vec<&str> =
+                text.lines().filter(|line| line.starts_with("sockeye_") && !line.ends_with(" 0")).collect();
+            panic!("waited in vain for {series} to be {value}:\n{}", all.join("\n"));
+        }
     }
 }
 
