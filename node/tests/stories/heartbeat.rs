@@ -107,7 +107,7 @@ async fn a_client_that_the_server_does_not_read_is_not_blamed() {
     let node = TestServer::start(|server| {
         handlers(server, log)
             .ping_interval(millis(100))
-            .ping_timeout(millis(1_000))
+            .ping_timeout(millis(2_000))
             .mailbox(1)
             .concurrency(1)
             .state(gate.clone())
@@ -125,7 +125,7 @@ async fn a_client_that_the_server_does_not_read_is_not_blamed() {
         client.send(&format!(r#"42/busy,{id}["work"]"#)).await;
     }
     // More than a ping's timeout goes by.
-    for _ in 0..15 {
+    for _ in 0..25 {
         client.expect("2").await;
         client.send("3").await;
     }
