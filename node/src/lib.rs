@@ -2,7 +2,7 @@
 //!
 //! # Map of this crate
 //!
-//! * [`server`](Server): build it, run it, or mount it in an axum application
+//! * [`builder`](ServerBuilder): its settings and handlers; [`server`](Server): run it, or mount it in an axum application
 //! * [`Io`], [`Broadcast`]: the server and its clients, from anywhere in the application
 //! * [`Socket`]: one client in one namespace
 //! * [`NamespaceBuilder`]: registering handlers; what they may take is [`FromContext`], what they may return [`IntoAck`]
@@ -30,6 +30,7 @@
 //! ```
 
 mod admin;
+mod builder;
 mod cluster;
 mod conn;
 mod engine;
@@ -54,6 +55,7 @@ pub use sockeye_proto::{
 };
 
 pub use crate::{
+    builder::{BuildError, ServerBuilder},
     conn::{handshake::Handshake, outbox::OutboxLimits},
     error::{Answer, CallError, EmitError, Gathered, Partial},
     http::cors::Cors,
@@ -69,7 +71,7 @@ pub use crate::{
     },
     reason::DisconnectReason,
     sent::Sent,
-    server::{BuildError, Server, ServerBuilder},
+    server::Server,
     service::SocketIoService,
     state::StateMap,
 };

@@ -74,6 +74,13 @@ struct Core {
     closed: Option<DisconnectReason>,
 }
 
+impl Core {
+    /// The client's socket in a namespace, and whether the client never joined any.
+    fn member(&self, namespace: &str) -> (Option<Arc<SocketInner>>, bool) {
+        (self.mux.get(namespace).cloned(), self.mux.connect_deadline().is_some())
+    }
+}
+
 /// One connection of a client to this node.
 pub(crate) struct Conn {
     pub(crate) sid: Sid,
@@ -102,7 +109,7 @@ impl Conn {
     ) -> Arc<Self> {
         let now = engine.clock.now();
         let handshake = Arc::new(handshake);
-        let (mut sink, handshake) = (Some(sink), handshake);
+        let mut sink = Some(sink);
         loop {
             let conn = Arc::new(Self {
                 sid: engine.mint(),
@@ -193,8 +200,7 @@ impl Conn {
         match inbound {
             Inbound::Event { namespace, id, name, args } => {
                 engine.metrics.packet_received(args.has_binary(), false);
-                let socket = core.mux.get(&namespace).cloned();
-                let stranger = core.mux.connect_deadline().is_some();
+                let (socket, stranger) = core.member(&namespace);
                 drop(core);
                 match socket {
                     Some(socket) if socket.on_event(&name, args, id) => Received::Full(socket),
@@ -204,8 +210,7 @@ impl Conn {
             }
             Inbound::Ack { namespace, id, args } => {
                 engine.metrics.packet_received(args.has_binary(), true);
-                let socket = core.mux.get(&namespace).cloned();
-                let stranger = core.mux.connect_deadline().is_some();
+                let (socket, stranger) = core.member(&namespace);
                 drop(core);
                 match socket {
                     Some(socket) => {

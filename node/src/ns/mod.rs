@@ -89,39 +89,40 @@ impl Namespace {
         if self.rooms.is_empty() {
             return 0;
         }
-        let binary = packet.has_binary();
-        let packet = Arc::new(Prepared::new(packet));
-        // Built before the first push asks how long it is, and never under a lock.
-        let _ = packet.websocket();
-        let mut fanout = Fanout::new(engine, volatile);
-        self.rooms.select(target, |socket| {
-            let pushed = socket.deliver(Item::Shared(packet.clone()), fanout.volatile, fanout.now);
-            fanout.note(&socket.conn, pushed);
-        });
-        let reached = fanout.finish();
-        engine.metrics.packets_sent(binary, false, reached as u64);
-        reached
+        fan_out(engine, packet, volatile, |push| self.rooms.select(target, push))
     }
 
     /// Sends the same packet to a list of sockets.
     pub(crate) fn push_all(&self, engine: &Engine, packet: Packet, sockets: &[Arc<socket::SocketInner>]) {
-        let binary = packet.has_binary();
-        let packet = Arc::new(Prepared::new(packet));
-        let mut fanout = Fanout::new(engine, false);
-        for socket in sockets {
-            let pushed = socket.deliver(Item::Shared(packet.clone()), false, fanout.now);
-            fanout.note(&socket.conn, pushed);
-        }
-        let reached = fanout.finish();
-        engine.metrics.packets_sent(binary, false, reached as u64);
+        fan_out(engine, packet, false, |push| sockets.iter().for_each(push));
     }
+}
+
+/// Pushes one packet to every socket that `each` hands to its argument; returns how many took it.
+fn fan_out(
+    engine: &Engine,
+    packet: Packet,
+    volatile: bool,
+    each: impl FnOnce(&mut dyn FnMut(&Arc<socket::SocketInner>)),
+) -> usize {
+    let binary = packet.has_binary();
+    let packet = Arc::new(Prepared::new(packet));
+    let mut fanout = Fanout::new(engine);
+    each(&mut |socket| {
+        // Built for the first recipient, if there is any: until then each push would have to compute how long it is.
+        let _ = packet.websocket();
+        let pushed = socket.deliver(Item::Shared(packet.clone()), volatile, fanout.now);
+        fanout.note(&socket.conn, pushed);
+    });
+    let reached = fanout.finish();
+    engine.metrics.packets_sent(binary, false, reached as u64);
+    reached
 }
 
 /// Gathers what a fan-out leaves to do: connections for the flushers, in one go each, and clients that are too slow.
 struct Fanout<'a> {
     engine: &'a Engine,
     now: sockeye_proto::Time,
-    volatile: bool,
     dirty: SmallVec<[Vec<Arc<Conn>>; 4]>,
     slow: Vec<Arc<Conn>>,
     reached: usize,
@@ -129,11 +130,10 @@ struct Fanout<'a> {
 }
 
 impl<'a> Fanout<'a> {
-    fn new(engine: &'a Engine, volatile: bool) -> Self {
+    fn new(engine: &'a Engine) -> Self {
         Self {
             engine,
             now: engine.clock.now(),
-            volatile,
             dirty: (0..engine.flusher_count()).map(|_| Vec::new()).collect(),
             slow: Vec::new(),
             reached: 0,

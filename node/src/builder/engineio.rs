@@ -1,0 +1,65 @@
+//! Options of the transports: Engine.IO, HTTP and who may connect.
+
+use std::time::Duration;
+
+use sockeye_proto::eio::TransportKind;
+
+use super::ServerBuilder;
+use crate::http::cors::Cors;
+
+impl ServerBuilder {
+    /// The Engine.IO path; `/socket.io/` if not said.
+    pub fn path(mut self, path: impl Into<String>) -> Self {
+        self.path = path.into();
+        self
+    }
+
+    /// How often a client is sent a heartbeat; 25 s if not said.
+    pub fn ping_interval(mut self, interval: Duration) -> Self {
+        self.settings.ping_interval = interval;
+        self
+    }
+
+    /// How long a client may take to answer a heartbeat; 20 s if not said.
+    pub fn ping_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.ping_timeout = timeout;
+        self
+    }
+
+    /// How long a client may take to join its first namespace; 45 s if not said.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// How long a move from long-polling to WebSocket may take; 10 s if not said.
+    pub fn upgrade_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.upgrade_timeout = timeout;
+        self
+    }
+
+    /// Whether clients may move from long-polling to WebSocket; true if not said.
+    pub fn allow_upgrades(mut self, allow: bool) -> Self {
+        self.settings.allow_upgrades = allow;
+        self
+    }
+
+    /// The transports that are served; both if not said.
+    pub fn transports(mut self, transports: impl Into<Vec<TransportKind>>) -> Self {
+        self.transports = transports.into();
+        self
+    }
+
+    /// The largest message that a client may send, in bytes, on both transports; 1,000,000 if not said.
+    pub fn max_payload(mut self, bytes: usize) -> Self {
+        self.settings.max_payload = bytes;
+        self.limits.max_payload = bytes;
+        self
+    }
+
+    /// Which web pages may connect; those of the same origin if not said.
+    pub fn cors(mut self, cors: Cors) -> Self {
+        self.cors = cors;
+        self
+    }
+}
