@@ -37,6 +37,7 @@ mod engine;
 mod error;
 mod http;
 mod io;
+mod limits;
 mod metrics;
 mod ns;
 mod reason;
@@ -56,10 +57,14 @@ pub use sockeye_proto::{
 
 pub use crate::{
     builder::{BuildError, ServerBuilder},
-    conn::{handshake::Handshake, outbox::OutboxLimits},
+    conn::{
+        handshake::Handshake,
+        outbox::{OutboxLimits, SlowPolicy},
+    },
     error::{Answer, CallError, EmitError, Gathered, Partial},
     http::cors::Cors,
     io::Io,
+    limits::LimitsMode,
     ns::{
         builder::NamespaceBuilder,
         connect::ConnectRefused,

@@ -17,9 +17,10 @@ const SHARDS: usize = 8;
 
 /// The pending acks of one namespace. Ids come from one counter, so that all recipients of a broadcast get the same bytes;
 /// the pair of id and socket is the key. The shard locks are leaves; sinks are called outside of them.
-#[derive(Default)]
 pub(crate) struct Acks {
     next: AtomicU64,
+    /// No deadline is earlier, so that the timer has nothing to do for a namespace where nobody asks.
+    soonest: AtomicU64,
     shards: [Mutex<HashMap<u64, Pending>>; SHARDS],
 }
 
@@ -33,6 +34,21 @@ struct Pending {
 enum Waiting {
     One(SocketId),
     Many(HashSet<SocketId>),
+}
+
+impl Waiting {
+    fn into_sockets(self) -> Vec<SocketId> {
+        match self {
+            Self::One(socket) => vec![socket],
+            Self::Many(sockets) => sockets.into_iter().collect(),
+        }
+    }
+}
+
+impl Default for Acks {
+    fn default() -> Self {
+        Self { next: AtomicU64::new(0), soonest: AtomicU64::new(u64::MAX), shards: Default::default() }
+    }
 }
 
 impl std::fmt::Debug for Acks {
@@ -62,6 +78,7 @@ impl Acks {
             (_, None) => return id,
         };
         self.shard(id).lock().insert(id, Pending { waiting, sink, deadline });
+        self.soonest.fetch_min(deadline.0, Ordering::AcqRel);
         id
     }
 
@@ -94,34 +111,32 @@ impl Acks {
         true
     }
 
-    pub(crate) fn is_pending(&self, id: u64) -> bool {
-        self.shard(id).lock().contains_key(&id)
+    /// The asker waits no longer. Returns who had not answered.
+    pub(crate) fn forget(&self, id: u64) -> Vec<SocketId> {
+        let pending = self.shard(id).lock().remove(&id);
+        pending.map(|pending| pending.waiting.into_sockets()).unwrap_or_default()
     }
 
-    /// The asker waits no longer.
-    pub(crate) fn forget(&self, id: u64) {
-        self.shard(id).lock().remove(&id);
-    }
-
-    /// Drops what is past its deadline; returns how many answers never came.
-    pub(crate) fn expire(&self, now: Time) -> usize {
-        let mut lost = 0;
+    /// Drops what is past its deadline; returns whose answers to what never came.
+    pub(crate) fn expire(&self, now: Time) -> Vec<(u64, Vec<SocketId>)> {
+        if now.0 < self.soonest.load(Ordering::Acquire) {
+            return Vec::new();
+        }
+        let (mut lost, mut soonest) = (Vec::new(), u64::MAX);
+        // What is opened from now on is seen below, or makes the next call look again.
+        self.soonest.store(u64::MAX, Ordering::Release);
         for shard in &self.shards {
             let mut shard = shard.lock();
-            if shard.is_empty() {
-                continue;
-            }
-            shard.retain(|_, pending| {
-                let keep = pending.deadline > now;
-                if !keep {
-                    lost += match &pending.waiting {
-                        Waiting::One(_) => 1,
-                        Waiting::Many(asked) => asked.len(),
-                    };
+            let gone = shard.extract_if(|_, pending| {
+                let over = pending.deadline <= now;
+                if !over {
+                    soonest = soonest.min(pending.deadline.0);
                 }
-                keep
+                over
             });
+            lost.extend(gone.map(|(id, pending)| (id, pending.waiting.into_sockets())));
         }
+        self.soonest.fetch_min(soonest, Ordering::AcqRel);
         lost
     }
 

@@ -17,6 +17,7 @@ mod embed;
 mod events;
 mod heartbeat;
 mod hostile;
+mod limits;
 mod polling;
 mod refusals;
 mod rooms;

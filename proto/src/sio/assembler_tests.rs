@@ -197,7 +197,7 @@ fn idle_it_is_a_pointer() {
 #[test]
 fn json_is_bounded_by_its_length_and_by_its_values() {
     let limits = Limits { max_json_len: 30, max_json_values: 5, ..limits() };
-    let mut text = |text: &str| Assembler::new().text(text, &limits).map(drop);
+    let text = |text: &str| Assembler::new().text(text, &limits).map(drop);
     // The name and the array are values, too.
     assert_eq!(text(r#"2["e",1,{"a":2}]"#), Ok(()));
     assert_eq!(text(r#"2["e",1,[2]]"#), Ok(()));
