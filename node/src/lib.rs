@@ -69,8 +69,11 @@ pub use crate::{
         builder::NamespaceBuilder,
         connect::ConnectRefused,
         context::{Context, HandlerKind},
-        extract::{AckSender, Attachments, Auth, EventName, FromContext, HandshakeRef, Rejection, State},
+        extract::{
+            AckSender, Attachments, Auth, EventName, FromContext, HandshakeRef, Params, Rejection, State,
+        },
         handler::{AckFailed, Arguments, Fallible, Handler, IntoAck, IntoConnect, Plain},
+        namespaces::NamespaceRequest,
         operator::{Acks, Broadcast},
         socket::{IntoRooms, Socket},
     },

@@ -25,7 +25,11 @@ use crate::{
     io::Io,
     limits::LimitsMode,
     metrics::Metrics,
-    ns::{Namespace, builder::NamespaceBuilder},
+    ns::{
+        Namespace,
+        builder::NamespaceBuilder,
+        namespaces::{Dynamic, Matcher, Namespaces},
+    },
     server::Server,
     state::StateMap,
 };
@@ -61,6 +65,14 @@ pub struct ServerBuilder {
     registry: Option<Registry>,
     state: StateMap,
     namespaces: Vec<(NamespacePath, NamespaceBuilder)>,
+    dynamic: Vec<DynamicNamespace>,
+}
+
+/// Namespaces that come and go, as they were registered.
+struct DynamicNamespace {
+    label: String,
+    matcher: Result<Matcher, String>,
+    builder: NamespaceBuilder,
 }
 
 impl std::fmt::Debug for ServerBuilder {
@@ -91,6 +103,7 @@ impl Default for ServerBuilder {
             registry: None,
             state: StateMap::default(),
             namespaces: Vec::new(),
+            dynamic: Vec::new(),
         }
     }
 }
@@ -119,6 +132,19 @@ impl ServerBuilder {
             let ns = Arc::new(Namespace::new(path.clone(), builder.handlers));
             if namespaces.insert(path.clone(), ns).is_some() {
                 problems.push(format!("namespace {path} was added twice: register all its handlers at once"));
+            }
+        }
+        let mut dynamic = Vec::new();
+        for DynamicNamespace { label, matcher, builder } in self.dynamic {
+            for check in builder.checks {
+                if let Err(problem) = check(&self.state) {
+                    problems.push(format!("namespaces {label}: {problem}"));
+                }
+            }
+            let (label, handlers) = (NamespacePath::from(label), Arc::new(builder.handlers));
+            match matcher {
+                Ok(matcher) => dynamic.push(Dynamic { matcher, handlers, label }),
+                Err(problem) => problems.push(format!("namespaces {label}: {problem}")),
             }
         }
         if !problems.is_empty() {
@@ -169,6 +195,7 @@ impl ServerBuilder {
             Arc::new(Namespace::new(NamespacePath::root(), NamespaceBuilder::new().handlers))
         });
         let root = root.clone();
+        let namespaces = Namespaces::new(namespaces, dynamic);
         let engine = Engine::new(node, boot, keys, config, metrics, self.state, namespaces);
         engine.start(cluster);
         Ok(Server { io: Io::new(engine.clone(), root), engine, registry })

@@ -43,7 +43,7 @@ use sockeye_proto::{
 use crate::{
     engine::Engine,
     limits::Limit,
-    ns::{connect, socket::SocketInner},
+    ns::{connect, namespaces::Found, socket::SocketInner},
     reason::DisconnectReason,
 };
 use handshake::Handshake;
@@ -226,20 +226,20 @@ impl Conn {
             }
             Inbound::Connect { namespace, auth } => {
                 engine.metrics.packets_received.connect.inc();
-                let Some(ns) = engine.namespace(&namespace) else {
-                    drop(core);
-                    engine.metrics.namespace_connect("unknown");
-                    let path = NamespacePath::from(&*namespace);
-                    self.send(&Packet::connect_error(
-                        path,
-                        Bytes::from_static(br#"{"message":"Invalid namespace"}"#),
-                    ));
-                    return Received::Handled;
+                let found = engine.namespaces.find(&namespace);
+                let path = match &found {
+                    Found::Namespace(ns) => ns.path.clone(),
+                    Found::Ask(_) => NamespacePath::from(&*namespace),
+                    Found::Nothing => {
+                        drop(core);
+                        self.no_such_namespace(NamespacePath::from(&*namespace));
+                        return Received::Handled;
+                    }
                 };
                 let guard = &engine.guard;
-                let begun = match core.mux.begin(ns.path.clone(), guard.limits().max_namespaces) {
+                let begun = match core.mux.begin(path.clone(), guard.limits().max_namespaces) {
                     Err(MuxError::TooMany) if guard.passes(Limit::Namespaces) => {
-                        core.mux.begin(ns.path.clone(), guard.ceilings().max_namespaces)
+                        core.mux.begin(path.clone(), guard.ceilings().max_namespaces)
                     }
                     begun => begun,
                 };
@@ -254,14 +254,18 @@ impl Conn {
                         drop(core);
                         guard.met(Limit::Namespaces, 1, 1);
                         self.send(&Packet::connect_error(
-                            ns.path.clone(),
+                            path,
                             Bytes::from_static(br#"{"message":"Too many namespaces on one connection"}"#),
                         ));
                         return Received::Handled;
                     }
                 };
                 drop(core);
-                connect::begin(self, &ns, auth, ticket);
+                match found {
+                    Found::Namespace(ns) => connect::begin(self, &ns, auth, ticket),
+                    Found::Ask(candidates) => connect::ask(self, path, candidates, auth, ticket),
+                    Found::Nothing => {}
+                }
                 Received::Handled
             }
             // Only servers send it.
@@ -305,6 +309,12 @@ impl Conn {
     }
 
     // === namespaces ===
+
+    /// Tells the client that there is no such namespace.
+    pub(crate) fn no_such_namespace(self: &Arc<Self>, path: NamespacePath) {
+        self.engine.metrics.namespace_connect("unknown");
+        self.send(&Packet::connect_error(path, Bytes::from_static(br#"{"message":"Invalid namespace"}"#)));
+    }
 
     /// The connect handler said yes. False if the connection was closed meanwhile.
     pub(crate) fn accept(&self, path: &str, ticket: Ticket, socket: &Arc<SocketInner>) -> bool {

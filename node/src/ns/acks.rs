@@ -4,7 +4,7 @@ use std::{
     collections::{HashMap, HashSet},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -21,6 +21,8 @@ pub(crate) struct Acks {
     next: AtomicU64,
     /// No deadline is earlier, so that the timer has nothing to do for a namespace where nobody asks.
     soonest: AtomicU64,
+    /// Entries in all shards: nothing has to be locked to see that there is none.
+    pending: AtomicUsize,
     shards: [Mutex<HashMap<u64, Pending>>; SHARDS],
 }
 
@@ -47,7 +49,12 @@ impl Waiting {
 
 impl Default for Acks {
     fn default() -> Self {
-        Self { next: AtomicU64::new(0), soonest: AtomicU64::new(u64::MAX), shards: Default::default() }
+        Self {
+            next: AtomicU64::new(0),
+            soonest: AtomicU64::new(u64::MAX),
+            pending: AtomicUsize::new(0),
+            shards: Default::default(),
+        }
     }
 }
 
@@ -77,6 +84,7 @@ impl Acks {
             (_, Some(socket)) => Waiting::Many(std::iter::once(socket).chain(sockets).collect()),
             (_, None) => return id,
         };
+        self.pending.fetch_add(1, Ordering::Relaxed);
         self.shard(id).lock().insert(id, Pending { waiting, sink, deadline });
         self.soonest.fetch_min(deadline.0, Ordering::AcqRel);
         id
@@ -102,10 +110,9 @@ impl Acks {
                     }
                 }
             }
-            match shard.remove(&id) {
-                Some(pending) => pending.sink,
-                None => return false,
-            }
+            let Some(pending) = shard.remove(&id) else { return false };
+            self.pending.fetch_sub(1, Ordering::Relaxed);
+            pending.sink
         };
         sink.ack(socket, answer);
         true
@@ -113,15 +120,18 @@ impl Acks {
 
     /// The asker waits no longer. Returns who had not answered.
     pub(crate) fn forget(&self, id: u64) -> Vec<SocketId> {
-        let pending = self.shard(id).lock().remove(&id);
-        pending.map(|pending| pending.waiting.into_sockets()).unwrap_or_default()
+        let Some(pending) = self.shard(id).lock().remove(&id) else { return Vec::new() };
+        self.pending.fetch_sub(1, Ordering::Relaxed);
+        pending.waiting.into_sockets()
+    }
+
+    /// Whether something may be past its deadline.
+    pub(crate) fn is_due(&self, now: Time) -> bool {
+        self.soonest.load(Ordering::Acquire) <= now.0
     }
 
     /// Drops what is past its deadline; returns whose answers to what never came.
     pub(crate) fn expire(&self, now: Time) -> Vec<(u64, Vec<SocketId>)> {
-        if now.0 < self.soonest.load(Ordering::Acquire) {
-            return Vec::new();
-        }
         let (mut lost, mut soonest) = (Vec::new(), u64::MAX);
         // What is opened from now on is seen below, or makes the next call look again.
         self.soonest.store(u64::MAX, Ordering::Release);
@@ -136,12 +146,13 @@ impl Acks {
             });
             lost.extend(gone.map(|(id, pending)| (id, pending.waiting.into_sockets())));
         }
+        self.pending.fetch_sub(lost.len(), Ordering::Relaxed);
         self.soonest.fetch_min(soonest, Ordering::AcqRel);
         lost
     }
 
     /// Broadcasts and calls that are waiting.
     pub(crate) fn len(&self) -> usize {
-        self.shards.iter().map(|shard| shard.lock().len()).sum()
+        self.pending.load(Ordering::Relaxed)
     }
 }

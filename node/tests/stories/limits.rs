@@ -255,7 +255,7 @@ async fn limits_that_only_warn_count_and_let_through() {
     client.send(r#"42["nobody"]"#).await;
     client.sync().await;
     met("event_length");
-    client.send(r#"52-["echo",{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]"#).await;
+    client.send(r#"452-["echo",{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]"#).await;
     client.send_binary(b"1").await;
     client.send_binary(b"2").await;
     client.sync().await;
@@ -291,7 +291,7 @@ async fn limits_that_only_warn_count_and_let_through() {
     assert_eq!(client.closed().await, Some(1009));
     assert_eq!(node.metric(&rejected("payload")), 1.0);
     let mut client = Client::connect(node.addr).await;
-    client.send(r#"5101-["echo"]"#).await;
+    client.send(r#"45101-["echo"]"#).await;
     client.closed().await;
     assert_eq!(node.metric(&rejected("attachments")), 1.0);
     node.stop().await;
