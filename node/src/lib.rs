@@ -10,6 +10,7 @@
 //! * `conn`: connections: sessions, outboxes, the flusher, the timer
 //! * `http`: requests, long-polling, the upgrade to WebSocket, the accept loop
 //! * `cluster`: what the nodes say to each other
+//! * [`parser`]: how packets are written on the wire
 //! * `metrics`, `admin`: what Prometheus and load balancers see
 //!
 //! ```no_run
@@ -40,6 +41,7 @@ mod io;
 mod limits;
 mod metrics;
 mod ns;
+pub mod parser;
 mod reason;
 mod sent;
 mod server;
@@ -52,7 +54,7 @@ pub use sockeye_proto::{
     eio::TransportKind,
     id::{NodeId, SocketId},
     name::{NamespacePath, RoomName},
-    sio::{Args, ArgsError, Binary, Data, IntoArgs, Spread, Value},
+    sio::{Args, ArgsError, Binary, Data, IntoArgs, Parsers, Spread, Value},
 };
 
 pub use crate::{
