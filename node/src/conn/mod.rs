@@ -17,6 +17,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    task::Waker,
     time::{Duration, Instant},
 };
 
@@ -42,6 +43,8 @@ use sockeye_proto::{
 
 use crate::{
     engine::Engine,
+    engineio,
+    http::Endpoint,
     ns::{connect, namespaces::Found, socket::SocketInner},
     reason::DisconnectReason,
 };
@@ -87,6 +90,8 @@ pub(crate) struct Conn {
     pub(crate) engine: Arc<Engine>,
     pub(crate) handshake: Arc<Handshake>,
     pub(crate) outbox: Outbox,
+    /// For clients of a raw Engine.IO endpoint: no packet of theirs means anything to Socket.IO.
+    pub(crate) raw: Option<Box<engineio::Inbox>>,
     /// Which entry of the timer wheel counts; older ones are ignored.
     scheduled: AtomicU64,
     /// Never held while a handler runs, a room is looked up or another lock than a leaf is taken.
@@ -103,6 +108,7 @@ impl Conn {
     /// Opens a session, registers it and has its first deadline watched.
     pub(crate) fn open(
         engine: &Arc<Engine>,
+        endpoint: Endpoint,
         transport: TransportKind,
         sink: Sink,
         handshake: Handshake,
@@ -116,11 +122,15 @@ impl Conn {
                 engine: engine.clone(),
                 handshake: handshake.clone(),
                 outbox: Outbox::new(sink.take().unwrap_or(Sink::Polling)),
+                raw: engine.raw_inbox(endpoint).map(Box::new),
                 scheduled: AtomicU64::new(0),
                 core: Mutex::new(Core {
                     session: Session::open(now, transport, &engine.config.session),
                     assembler: Assembler::new(),
-                    mux: Mux::new(now.plus(engine.config.connect_timeout)),
+                    mux: match endpoint {
+                        Endpoint::SocketIo => Mux::new(now.plus(engine.config.connect_timeout)),
+                        Endpoint::Raw(_) => Mux::without_deadline(),
+                    },
                     closed: None,
                 }),
             });
@@ -135,6 +145,18 @@ impl Conn {
             }
             sink = Some(conn.outbox.switch(Sink::Closed));
         }
+    }
+
+    /// The client has been told that its session is open.
+    pub(crate) fn opened(self: &Arc<Self>) {
+        if self.raw.is_some() {
+            engineio::opened(self);
+        }
+    }
+
+    /// Which of the server's endpoints this is a client of.
+    pub(crate) fn endpoint(&self) -> Endpoint {
+        self.raw.as_ref().map_or(Endpoint::SocketIo, |raw| Endpoint::Raw(raw.index))
     }
 
     /// The short name under which the registry and the timer know this connection.
@@ -171,6 +193,16 @@ impl Conn {
                     self.deadline_moved_closer();
                 }
                 return Received::Handled;
+            }
+            Step::Text(text) if self.raw.is_some() => {
+                let message = engineio::Message::Text(text.to_string());
+                drop(core);
+                return self.receive_raw(message);
+            }
+            Step::Binary(data) if self.raw.is_some() => {
+                let message = engineio::Message::Binary(Bytes::copy_from_slice(data));
+                drop(core);
+                return self.receive_raw(message);
             }
             Step::Text(text) => core.assembler.text(text, limits),
             Step::Binary(data) => core.assembler.binary(data, limits),
@@ -272,6 +304,14 @@ impl Conn {
                 Received::Handled
             }
         }
+    }
+
+    fn receive_raw(self: &Arc<Self>, message: engineio::Message) -> Received {
+        self.engine.metrics.message_received(matches!(message, engineio::Message::Binary(_)));
+        if engineio::submit(self, engineio::Job::Message(message)) {
+            return Received::Full(self.clone());
+        }
+        Received::Handled
     }
 
     /// Closes the connection because of what the client sent, as the JavaScript server does.
@@ -424,6 +464,9 @@ impl Conn {
         for socket in sockets {
             socket.closed(reason);
         }
+        if self.raw.is_some() {
+            engineio::submit(self, engineio::Job::Close(reason));
+        }
         true
     }
 
@@ -530,13 +573,18 @@ pub(crate) enum Left {
     Nothing,
 }
 
+/// Handlers that a reader may have to wait for.
+pub(crate) trait Backlog: Send + Sync {
+    /// Whether the reader may go on; if not, the waker is woken when it may.
+    fn has_room(&self, waker: &Waker) -> bool;
+}
+
 /// What a received packet asks the reader to do.
-#[derive(Debug)]
 pub(crate) enum Received {
     /// Go on.
     Handled,
-    /// Go on once this socket's handlers have caught up.
-    Full(Arc<SocketInner>),
+    /// Go on once the handlers have caught up.
+    Full(Arc<dyn Backlog>),
     /// Answer the probe on the lane that it came from.
     Probe,
     /// That lane is the connection's transport from now on.

@@ -49,6 +49,7 @@ fn bytes(item: &Item) -> Vec<u8> {
     match item {
         Item::Shared(packet) => bytes.extend_from_slice(packet.websocket()),
         Item::Text(text) => write_frame(&mut bytes, Opcode::Text, text),
+        Item::Binary(data) => write_frame(&mut bytes, Opcode::Binary, data),
         Item::Frame(frame) => bytes.extend_from_slice(frame),
     }
     bytes

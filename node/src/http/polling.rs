@@ -140,10 +140,11 @@ where
     };
     for packet in decode_payload(text, engine.config.limits.max_packets_per_payload) {
         match packet.map_or_else(|error| conn.fail(error), |packet| conn.receive(Lane::Main, packet)) {
-            Received::Full(socket) => {
+            Received::Full(backlog) => {
                 let settings = &engine.config.session;
                 conn.with_session(|session| session.pause_heartbeat(engine.clock.now(), settings));
-                poll_fn(|cx| if socket.has_room(cx.waker()) { Poll::Ready(()) } else { Poll::Pending }).await;
+                poll_fn(|cx| if backlog.has_room(cx.waker()) { Poll::Ready(()) } else { Poll::Pending })
+                    .await;
                 conn.with_session(|session| session.resume_heartbeat(engine.clock.now()));
             }
             Received::Closed => break,
