@@ -86,8 +86,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             })
         })
         .engine_io("/engine.io/", |endpoint| {
-            endpoint.on_message(async |socket: engineio::Socket, message: engineio::Message| {
-                socket.send(message);
+            endpoint.on_message(async |client: engineio::Client, message: engineio::Message| {
+                client.send(message);
             })
         })
         .build()

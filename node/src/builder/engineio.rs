@@ -15,15 +15,15 @@ impl ServerBuilder {
     /// and transports.
     ///
     /// ```
-    /// use sockeye::{Server, engineio::{Message, Socket}};
+    /// use sockeye::{Server, engineio::{Client, Message}};
     ///
     /// let builder = Server::builder().engine_io("/engine.io/", |endpoint| {
     ///     endpoint
-    ///         .on_open(async |socket: Socket| {
-    ///             socket.send("hello");
+    ///         .on_open(async |client: Client| {
+    ///             client.send("hello");
     ///         })
-    ///         .on_message(async |socket: Socket, message: Message| {
-    ///             socket.send(message);
+    ///         .on_message(async |client: Client, message: Message| {
+    ///             client.send(message);
     ///         })
     /// });
     /// ```

@@ -11,7 +11,7 @@ use futures_util::{FutureExt, future::BoxFuture};
 use parking_lot::Mutex;
 use sockeye_proto::name::NamespacePath;
 
-use super::{Endpoint, Message, Socket};
+use super::{Client, Endpoint, Message};
 use crate::{
     conn::{Backlog, Conn},
     reason::DisconnectReason,
@@ -116,7 +116,7 @@ fn run(conn: &Arc<Conn>, raw: &Inbox, mut job: Option<Job>) {
 /// Starts a handler; `None` if it is over already.
 fn start(conn: &Arc<Conn>, raw: &Inbox, job: Job) -> Option<BoxFuture<'static, ()>> {
     let started = catch_unwind(AssertUnwindSafe(|| {
-        let mut handling = raw.endpoint.start(Socket(conn.clone()), job)?;
+        let mut handling = raw.endpoint.start(Client(conn.clone()), job)?;
         match handling.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(()) => None,
             Poll::Pending => Some(handling),

@@ -1,11 +1,11 @@
-//! Engine.IO without Socket.IO: text and binary messages to and from each client, for applications that want only that.
+//! Engine.IO without Client.IO: text and binary messages to and from each client, for applications that want only that.
 //!
 //! ```
-//! use sockeye::{Server, engineio::{Message, Socket}};
+//! use sockeye::{Server, engineio::{Client, Message}};
 //!
 //! let builder = Server::builder().engine_io("/engine.io/", |endpoint| {
-//!     endpoint.on_message(async |socket: Socket, message: Message| {
-//!         socket.send(message); // back to where it came from
+//!     endpoint.on_message(async |client: Client, message: Message| {
+//!         client.send(message); // back to where it came from
 //!     })
 //! });
 //! ```
@@ -75,9 +75,9 @@ impl From<Vec<u8>> for Message {
     }
 }
 
-type Open = Box<dyn Fn(Socket) -> BoxFuture<'static, ()> + Send + Sync>;
-type OnMessage = Box<dyn Fn(Socket, Message) -> BoxFuture<'static, ()> + Send + Sync>;
-type OnClose = Box<dyn Fn(Socket, DisconnectReason) -> BoxFuture<'static, ()> + Send + Sync>;
+type Open = Box<dyn Fn(Client) -> BoxFuture<'static, ()> + Send + Sync>;
+type OnMessage = Box<dyn Fn(Client, Message) -> BoxFuture<'static, ()> + Send + Sync>;
+type OnClose = Box<dyn Fn(Client, DisconnectReason) -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// The handlers of one Engine.IO endpoint.
 ///
@@ -102,39 +102,39 @@ impl Endpoint {
     /// Runs when a client has opened a session, before its first message is handled.
     pub fn on_open<F, Fut>(mut self, handler: F) -> Self
     where
-        F: Fn(Socket) -> Fut + Send + Sync + 'static,
+        F: Fn(Client) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        self.open = Some(Box::new(move |socket| Box::pin(handler(socket))));
+        self.open = Some(Box::new(move |client| Box::pin(handler(client))));
         self
     }
 
     /// Handles the messages of all clients.
     pub fn on_message<F, Fut>(mut self, handler: F) -> Self
     where
-        F: Fn(Socket, Message) -> Fut + Send + Sync + 'static,
+        F: Fn(Client, Message) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        self.message = Some(Box::new(move |socket, message| Box::pin(handler(socket, message))));
+        self.message = Some(Box::new(move |client, message| Box::pin(handler(client, message))));
         self
     }
 
     /// Runs when a session has ended, after all of its messages were handled.
     pub fn on_close<F, Fut>(mut self, handler: F) -> Self
     where
-        F: Fn(Socket, DisconnectReason) -> Fut + Send + Sync + 'static,
+        F: Fn(Client, DisconnectReason) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        self.close = Some(Box::new(move |socket, reason| Box::pin(handler(socket, reason))));
+        self.close = Some(Box::new(move |client, reason| Box::pin(handler(client, reason))));
         self
     }
 
     /// Starts the handler of a job; `None` if nobody wants it.
-    fn start(&self, socket: Socket, job: Job) -> Option<BoxFuture<'static, ()>> {
+    fn start(&self, client: Client, job: Job) -> Option<BoxFuture<'static, ()>> {
         match job {
-            Job::Open => self.open.as_ref().map(|handler| handler(socket)),
-            Job::Message(message) => self.message.as_ref().map(|handler| handler(socket, message)),
-            Job::Close(reason) => self.close.as_ref().map(|handler| handler(socket, reason)),
+            Job::Open => self.open.as_ref().map(|handler| handler(client)),
+            Job::Message(message) => self.message.as_ref().map(|handler| handler(client, message)),
+            Job::Close(reason) => self.close.as_ref().map(|handler| handler(client, reason)),
         }
     }
 }
@@ -148,15 +148,15 @@ pub(crate) struct Mounted {
 
 /// One client of an Engine.IO endpoint. Cloning it is cheap; keeping it does not keep the client connected.
 #[derive(Clone)]
-pub struct Socket(pub(crate) Arc<Conn>);
+pub struct Client(pub(crate) Arc<Conn>);
 
-impl fmt::Debug for Socket {
+impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Socket").field("id", &self.id()).finish()
+        f.debug_struct("Client").field("id", &self.id()).finish()
     }
 }
 
-impl Socket {
+impl Client {
     /// A name for this client in logs and tables, unique while the server runs. It is not the session's id, which is a
     /// secret between client and server.
     pub fn id(&self) -> String {

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use sockeye::{
     DisconnectReason, Server, TransportKind,
-    engineio::{Message, Socket},
+    engineio::{self, Message},
 };
 use tokio::{net::TcpStream, sync::Semaphore};
 
@@ -20,27 +20,27 @@ async fn start() -> (TestServer, Lines, Arc<Semaphore>) {
     let node = TestServer::start(|server| {
         server.mailbox(8).engine_io(PATH, |endpoint| {
             endpoint
-                .on_open(move |socket: Socket| {
-                    opened.note(format!("open {}", socket.transport().as_str()));
+                .on_open(move |client: engineio::Client| {
+                    opened.note(format!("open {}", client.transport().as_str()));
                     async move {
-                        assert!(socket.is_open());
-                        socket.send("hello");
+                        assert!(client.is_open());
+                        client.send("hello");
                     }
                 })
-                .on_message(move |socket: Socket, message: Message| {
+                .on_message(move |client: engineio::Client, message: Message| {
                     let wait = wait.clone();
                     async move {
                         match message.as_text() {
                             Some("wait") => wait.acquire().await.expect("it is open").forget(),
-                            Some("close") => socket.close(),
+                            Some("close") => client.close(),
                             Some("panic") => panic!("a client asked for it"),
                             _ => {}
                         }
-                        socket.send(message);
+                        client.send(message);
                     }
                 })
-                .on_close(move |socket: Socket, reason: DisconnectReason| {
-                    closed.note(format!("close {reason} {}", socket.is_open()));
+                .on_close(move |client: engineio::Client, reason: DisconnectReason| {
+                    closed.note(format!("close {reason} {}", client.is_open()));
                     async {}
                 })
         })
@@ -166,9 +166,9 @@ async fn a_client_that_is_silent_is_found_out() {
             // A raw client has no namespace to join, and needs none.
             .connect_timeout(Duration::from_millis(10))
             .engine_io(PATH, |endpoint| {
-                endpoint.on_close(move |socket: Socket, reason: DisconnectReason| {
-                    assert_eq!(socket.transport(), TransportKind::WebSocket);
-                    assert!(!socket.send("too late"));
+                endpoint.on_close(move |client: engineio::Client, reason: DisconnectReason| {
+                    assert_eq!(client.transport(), TransportKind::WebSocket);
+                    assert!(!client.send("too late"));
                     log.note(reason);
                     async {}
                 })
