@@ -39,6 +39,7 @@ pub mod engineio;
 mod error;
 mod http;
 mod io;
+mod limits;
 mod metrics;
 mod ns;
 mod reason;
@@ -58,10 +59,14 @@ pub use sockeye_proto::{
 
 pub use crate::{
     builder::{BuildError, ServerBuilder},
-    conn::{handshake::Handshake, outbox::OutboxLimits},
+    conn::{
+        handshake::Handshake,
+        outbox::{OutboxLimits, SlowPolicy},
+    },
     error::{Answer, CallError, EmitError, Gathered, Partial},
     http::cors::Cors,
     io::Io,
+    limits::LimitsMode,
     ns::{
         builder::NamespaceBuilder,
         connect::ConnectRefused,

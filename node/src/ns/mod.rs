@@ -11,6 +11,7 @@ pub(crate) mod inbox;
 pub(crate) mod namespaces;
 pub(crate) mod operator;
 pub(crate) mod pattern;
+pub(crate) mod rate;
 pub(crate) mod rooms;
 pub(crate) mod socket;
 
@@ -19,8 +20,9 @@ use std::{collections::HashMap, sync::Arc};
 use futures_util::future::BoxFuture;
 use smallvec::SmallVec;
 use sockeye_proto::{
+    Time,
     bus::Target,
-    id::NodeId,
+    id::{NodeId, SocketId},
     name::NamespacePath,
     prepared::{Packet, Prepared},
     sio::{Args, IntoArgs, RESERVED},
@@ -122,6 +124,25 @@ impl Namespace {
         captures.map(|(name, range)| (&**name, &self.path[range.clone()]))
     }
 
+    /// Nobody waits any longer for what this ack would bring.
+    pub(crate) fn forget_ack(&self, id: u64) {
+        self.released(id, &self.acks.forget(id));
+    }
+
+    /// Gives up the acks whose time is over; returns how many answers never came.
+    pub(crate) fn expire_acks(&self, now: Time) -> usize {
+        let expired = self.acks.expire(now);
+        expired.iter().for_each(|(id, sockets)| self.released(*id, sockets));
+        expired.iter().map(|(_, sockets)| sockets.len()).sum()
+    }
+
+    /// These sockets owe that ack no more: what a client never answers must not gather.
+    fn released(&self, id: u64, sockets: &[SocketId]) {
+        for socket in sockets.iter().filter_map(|socket| self.rooms.get(socket)) {
+            socket.owe_no_more(id);
+        }
+    }
+
     /// Sends a packet to everyone on this node whom the target means; returns how many.
     pub(crate) fn broadcast(
         &self,
@@ -166,11 +187,12 @@ fn fan_out(
 /// Gathers what a fan-out leaves to do: connections for the flushers, in one go each, and clients that are too slow.
 struct Fanout<'a> {
     engine: &'a Engine,
-    now: sockeye_proto::Time,
+    now: Time,
     dirty: SmallVec<[Vec<Arc<Conn>>; 4]>,
     slow: Vec<Arc<Conn>>,
     reached: usize,
     dropped: u64,
+    skipped: u64,
 }
 
 impl<'a> Fanout<'a> {
@@ -182,6 +204,7 @@ impl<'a> Fanout<'a> {
             slow: Vec::new(),
             reached: 0,
             dropped: 0,
+            skipped: 0,
         }
     }
 
@@ -193,6 +216,7 @@ impl<'a> Fanout<'a> {
                 self.dirty[self.engine.flusher_index(conn.key())].push(conn.clone());
             }
             Pushed::Dropped => self.dropped += 1,
+            Pushed::Skipped => self.skipped += 1,
             Pushed::Overflow => self.slow.push(conn.clone()),
             Pushed::Closed => {}
         }
@@ -207,6 +231,9 @@ impl<'a> Fanout<'a> {
         }
         if self.dropped > 0 {
             self.engine.metrics.outbox_dropped("volatile", self.dropped);
+        }
+        if self.skipped > 0 {
+            self.engine.metrics.outbox_dropped("overflow", self.skipped);
         }
         for conn in self.slow {
             conn.close(DisconnectReason::Slow);

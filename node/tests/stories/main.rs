@@ -19,6 +19,7 @@ mod engineio;
 mod events;
 mod heartbeat;
 mod hostile;
+mod limits;
 mod polling;
 mod refusals;
 mod rooms;
