@@ -498,9 +498,20 @@ impl Conn {
 
     /// Called by the timer wheel.
     pub(crate) fn on_timer(self: &Arc<Self>, noted: u64, now: Time) {
-        if self.scheduled.load(Ordering::Acquire) != noted {
-            return;
+        if self.scheduled.load(Ordering::Acquire) == noted {
+            self.do_what_is_due(now);
         }
+    }
+
+    /// Does at once what the timer, whose ticks are coarse, would do a moment later.
+    pub(crate) fn meet_deadline(self: &Arc<Self>) {
+        let now = self.engine.clock.now();
+        if self.next_deadline() <= now {
+            self.do_what_is_due(now);
+        }
+    }
+
+    fn do_what_is_due(self: &Arc<Self>, now: Time) {
         let engine = &self.engine;
         let (mut failed, mut ping) = (None, false);
         {
