@@ -26,7 +26,8 @@ use tokio::sync::Notify;
 use crate::{
     cluster::{AckSink, Cluster, Local},
     conn::{Clock, Conn, flusher::Flusher, outbox::OutboxLimits, registry::Registry, wheel::Wheel},
-    http::cors::Cors,
+    engineio::{self, Mounted},
+    http::{Endpoint, cors::Cors},
     limits::{Guard, LimitsMode},
     metrics::Metrics,
     ns::{Namespace, event_packet, namespaces::Namespaces, rate::EventRate, socket::Owes},
@@ -39,6 +40,8 @@ use crate::{
 pub(crate) struct Config {
     pub(crate) name: String,
     pub(crate) path: String,
+    /// Endpoints of Engine.IO alone.
+    pub(crate) raw: Vec<Mounted>,
     pub(crate) session: Settings,
     pub(crate) polling: bool,
     pub(crate) websocket: bool,
@@ -140,6 +143,16 @@ impl Engine {
     pub(crate) fn cluster(&self) -> &Arc<Cluster> {
         // `start` runs before anything that could ask: the builder does both.
         self.cluster.get().expect("the engine was started")
+    }
+
+    /// What a new client of this endpoint needs if it does not speak Socket.IO.
+    pub(crate) fn raw_inbox(&self, endpoint: Endpoint) -> Option<engineio::Inbox> {
+        match endpoint {
+            Endpoint::SocketIo => None,
+            Endpoint::Raw(index) => {
+                Some(engineio::Inbox::new(index, self.config.raw[index].endpoint.clone()))
+            }
+        }
     }
 
     /// The connection that a client means by this text, if it lives here.

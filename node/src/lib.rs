@@ -8,6 +8,7 @@
 //! * [`NamespaceBuilder`]: registering handlers; what they may take is [`FromContext`], what they may return [`IntoAck`]
 //! * `ns`: namespaces, rooms, acks, mailboxes
 //! * `conn`: connections: sessions, outboxes, the flusher, the timer
+//! * [`engineio`]: endpoints for clients that want Engine.IO alone
 //! * `http`: requests, long-polling, the upgrade to WebSocket, the accept loop
 //! * `cluster`: what the nodes say to each other
 //! * [`parser`]: how packets are written on the wire
@@ -35,6 +36,7 @@ mod builder;
 mod cluster;
 mod conn;
 mod engine;
+pub mod engineio;
 mod error;
 mod http;
 mod io;

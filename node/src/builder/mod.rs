@@ -22,6 +22,7 @@ use crate::{
     cluster::{Cluster, ClusterConfig, ClusterMetrics},
     conn::outbox::OutboxLimits,
     engine::{Config, Engine},
+    engineio::Mounted,
     http::cors::Cors,
     io::Io,
     limits::LimitsMode,
@@ -68,6 +69,7 @@ pub struct ServerBuilder {
     state: StateMap,
     namespaces: Vec<(NamespacePath, NamespaceBuilder)>,
     dynamic: Vec<DynamicNamespace>,
+    raw: Vec<Mounted>,
 }
 
 /// Namespaces that come and go, as they were registered.
@@ -107,6 +109,7 @@ impl Default for ServerBuilder {
             state: StateMap::default(),
             namespaces: Vec::new(),
             dynamic: Vec::new(),
+            raw: Vec::new(),
         }
     }
 }
@@ -180,6 +183,7 @@ impl ServerBuilder {
         let config = Config {
             name,
             path: self.path,
+            raw: self.raw,
             session: self.settings,
             polling: self.transports.contains(&TransportKind::Polling),
             websocket: self.transports.contains(&TransportKind::WebSocket),
@@ -207,9 +211,15 @@ impl ServerBuilder {
 
     fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
-        if !self.path.starts_with('/') || !self.path.ends_with('/') {
-            problems
-                .push(format!("path {:?} must begin and end with a slash, as in \"/socket.io/\"", self.path));
+        let paths = || std::iter::once(&self.path).chain(self.raw.iter().map(|raw| &raw.path));
+        for path in paths() {
+            if !path.starts_with('/') || !path.ends_with('/') {
+                problems
+                    .push(format!("path {path:?} must begin and end with a slash, as in \"/socket.io/\""));
+            }
+            if paths().filter(|other| *other == path).count() > 1 {
+                problems.push(format!("path {path:?} was given to two endpoints: each needs its own"));
+            }
         }
         if self.transports.is_empty() {
             problems.push("transports: there is none; name polling, websocket or both".into());

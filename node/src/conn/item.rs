@@ -16,7 +16,7 @@ pub(crate) enum Item {
     Shared(Arc<Prepared>),
     /// The text of one Engine.IO packet that only this client gets.
     Text(Bytes),
-    /// One binary message that only this client gets.
+    /// A binary message that only this client gets.
     Binary(Bytes),
     /// A WebSocket control frame, complete. Means nothing to long-polling.
     Frame(Bytes),
@@ -51,8 +51,8 @@ impl Item {
     pub(crate) fn websocket_len(&self) -> usize {
         match self {
             Self::Shared(packet) => packet.websocket().len(),
-            // The header's length does not depend on the kind.
-            Self::Text(data) | Self::Binary(data) => header(Opcode::Text, data.len()).1 + data.len(),
+            Self::Text(text) => header(Opcode::Text, text.len()).1 + text.len(),
+            Self::Binary(data) => header(Opcode::Binary, data.len()).1 + data.len(),
             Self::Frame(frame) => frame.len(),
         }
     }
@@ -61,8 +61,7 @@ impl Item {
     pub(crate) fn size(&self) -> usize {
         match self {
             Self::Shared(packet) => packet.len_hint(),
-            Self::Text(data) | Self::Binary(data) => data.len(),
-            Self::Frame(frame) => frame.len(),
+            Self::Text(bytes) | Self::Binary(bytes) | Self::Frame(bytes) => bytes.len(),
         }
     }
 
@@ -90,19 +89,20 @@ impl Item {
     pub(crate) fn write_websocket(&self, out: &mut Vec<u8>, skip: usize) {
         match self {
             Self::Shared(packet) => out.extend_from_slice(&packet.websocket()[skip..]),
-            Self::Text(text) => write_frame(Opcode::Text, text, skip, out),
-            Self::Binary(data) => write_frame(Opcode::Binary, data, skip, out),
+            Self::Text(text) => write_frame(Opcode::Text, text, out, skip),
+            Self::Binary(data) => write_frame(Opcode::Binary, data, out, skip),
             Self::Frame(frame) => out.extend_from_slice(&frame[skip..]),
         }
     }
 }
 
-fn write_frame(opcode: Opcode, data: &[u8], skip: usize, out: &mut Vec<u8>) {
-    let (head, used) = header(opcode, data.len());
+/// Appends one frame from `skip` on.
+fn write_frame(opcode: Opcode, payload: &[u8], out: &mut Vec<u8>, skip: usize) {
+    let (head, used) = header(opcode, payload.len());
     if skip < used {
         out.extend_from_slice(&head[skip..used]);
-        out.extend_from_slice(data);
+        out.extend_from_slice(payload);
     } else {
-        out.extend_from_slice(&data[skip - used..]);
+        out.extend_from_slice(&payload[skip - used..]);
     }
 }

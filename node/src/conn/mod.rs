@@ -17,6 +17,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    task::Waker,
     time::{Duration, Instant},
 };
 
@@ -43,6 +44,8 @@ use sockeye_proto::{
 
 use crate::{
     engine::Engine,
+    engineio,
+    http::Endpoint,
     limits::{Guard, Limit},
     ns::{connect, namespaces::Found, socket::SocketInner},
     reason::DisconnectReason,
@@ -108,6 +111,8 @@ pub(crate) struct Conn {
     pub(crate) engine: Arc<Engine>,
     pub(crate) handshake: Arc<Handshake>,
     pub(crate) outbox: Outbox,
+    /// For clients of a raw Engine.IO endpoint: no packet of theirs means anything to Socket.IO.
+    pub(crate) raw: Option<Box<engineio::Inbox>>,
     /// Which entry of the timer wheel counts; older ones are ignored.
     scheduled: AtomicU64,
     /// Never held while a handler runs, a room is looked up or another lock than a leaf is taken.
@@ -124,6 +129,7 @@ impl Conn {
     /// Opens a session, registers it and has its first deadline watched.
     pub(crate) fn open(
         engine: &Arc<Engine>,
+        endpoint: Endpoint,
         transport: TransportKind,
         sink: Sink,
         handshake: Handshake,
@@ -137,11 +143,15 @@ impl Conn {
                 engine: engine.clone(),
                 handshake: handshake.clone(),
                 outbox: Outbox::new(sink.take().unwrap_or(Sink::Polling)),
+                raw: engine.raw_inbox(endpoint).map(Box::new),
                 scheduled: AtomicU64::new(0),
                 core: Mutex::new(Core {
                     session: Session::open(now, transport, &engine.config.session),
                     decoder: engine.config.parser.decoder(),
-                    mux: Mux::new(now.plus(engine.config.connect_timeout)),
+                    mux: match endpoint {
+                        Endpoint::SocketIo => Mux::new(now.plus(engine.config.connect_timeout)),
+                        Endpoint::Raw(_) => Mux::without_deadline(),
+                    },
                     closed: None,
                 }),
             });
@@ -156,6 +166,18 @@ impl Conn {
             }
             sink = Some(conn.outbox.switch(Sink::Closed));
         }
+    }
+
+    /// The client has been told that its session is open.
+    pub(crate) fn opened(self: &Arc<Self>) {
+        if self.raw.is_some() {
+            engineio::opened(self);
+        }
+    }
+
+    /// Which of the server's endpoints this is a client of.
+    pub(crate) fn endpoint(&self) -> Endpoint {
+        self.raw.as_ref().map_or(Endpoint::SocketIo, |raw| Endpoint::Raw(raw.index))
     }
 
     /// The short name under which the registry and the timer know this connection.
@@ -191,6 +213,16 @@ impl Conn {
                     self.deadline_moved_closer();
                 }
                 return Received::Handled;
+            }
+            Step::Text(text) if self.raw.is_some() => {
+                let message = engineio::Message::Text(text.to_string());
+                drop(core);
+                return self.receive_raw(message);
+            }
+            Step::Binary(data) if self.raw.is_some() => {
+                let message = engineio::Message::Binary(Bytes::copy_from_slice(data));
+                drop(core);
+                return self.receive_raw(message);
             }
             Step::Text(text) => core.text(text, &engine.guard),
             Step::Binary(data) => core.binary(data, &engine.guard),
@@ -299,6 +331,14 @@ impl Conn {
                 Received::Handled
             }
         }
+    }
+
+    fn receive_raw(self: &Arc<Self>, message: engineio::Message) -> Received {
+        self.engine.metrics.message_received(matches!(message, engineio::Message::Binary(_)));
+        if engineio::submit(self, engineio::Job::Message(message)) {
+            return Received::Full(self.clone());
+        }
+        Received::Handled
     }
 
     /// Closes the connection because of what the client sent, as the JavaScript server does.
@@ -469,6 +509,9 @@ impl Conn {
         for socket in sockets {
             socket.closed(reason);
         }
+        if self.raw.is_some() {
+            engineio::submit(self, engineio::Job::Close(reason));
+        }
         true
     }
 
@@ -476,9 +519,20 @@ impl Conn {
 
     /// Called by the timer wheel.
     pub(crate) fn on_timer(self: &Arc<Self>, noted: u64, now: Time) {
-        if self.scheduled.load(Ordering::Acquire) != noted {
-            return;
+        if self.scheduled.load(Ordering::Acquire) == noted {
+            self.do_what_is_due(now);
         }
+    }
+
+    /// Does at once what the timer, whose ticks are coarse, would do a moment later.
+    pub(crate) fn meet_deadline(self: &Arc<Self>) {
+        let now = self.engine.clock.now();
+        if self.next_deadline() <= now {
+            self.do_what_is_due(now);
+        }
+    }
+
+    fn do_what_is_due(self: &Arc<Self>, now: Time) {
         let engine = &self.engine;
         let (mut failed, mut ping) = (None, false);
         {
@@ -575,13 +629,18 @@ pub(crate) enum Left {
     Nothing,
 }
 
+/// Handlers that a reader may have to wait for.
+pub(crate) trait Backlog: Send + Sync {
+    /// Whether the reader may go on; if not, the waker is woken when it may.
+    fn has_room(&self, waker: &Waker) -> bool;
+}
+
 /// What a received packet asks the reader to do.
-#[derive(Debug)]
 pub(crate) enum Received {
     /// Go on.
     Handled,
-    /// Go on once this socket's handlers have caught up.
-    Full(Arc<SocketInner>),
+    /// Go on once the handlers have caught up.
+    Full(Arc<dyn Backlog>),
     /// Answer the probe on the lane that it came from.
     Probe,
     /// That lane is the connection's transport from now on.

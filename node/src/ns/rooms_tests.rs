@@ -30,7 +30,13 @@ fn sockets(count: usize) -> Vec<Arc<SocketInner>> {
             futures_util::FutureExt::now_or_never(Server::builder().bus("memory://rooms-tests").build());
         let engine = server.expect("it does not wait").expect("nothing is wrong").service().engine;
         let handshake = Handshake::new("/", "", &HeaderMap::new(), None, false);
-        let conn = Conn::open(&engine, TransportKind::Polling, Sink::Polling, handshake);
+        let conn = Conn::open(
+            &engine,
+            crate::http::Endpoint::SocketIo,
+            TransportKind::Polling,
+            Sink::Polling,
+            handshake,
+        );
         let ns = engine.namespaces.get("/").expect("it is always there");
         (conn, ns)
     });
