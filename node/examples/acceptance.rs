@@ -7,7 +7,7 @@ use clap::Parser;
 use serde::Deserialize;
 use sockeye::{
     Args, Auth, CallError, ConnectRefused, Cors, Data, DisconnectReason, EventName, HandshakeRef, Io,
-    NamespaceBuilder, Params, RoomName, Server, Socket, Spread, Value, engineio,
+    NamespaceBuilder, Params, Parsers, RoomName, Server, Socket, Spread, Value, engineio,
 };
 use tokio::{
     net::TcpListener,
@@ -44,6 +44,9 @@ struct Flags {
     /// Allowed origins beside the own one, `*` for any.
     #[arg(long)]
     cors: Vec<String>,
+    /// How packets are written.
+    #[arg(long, value_parser = ["json", "msgpack"], default_value = "json")]
+    parser: String,
     /// Foreign clusters to take part in: `python`.
     #[arg(long, value_delimiter = ',')]
     bridge: Vec<String>,
@@ -70,6 +73,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .ping_interval(millis(flags.ping_interval_ms))
         .ping_timeout(millis(flags.ping_timeout_ms))
         .max_payload(flags.max_payload)
+        .parser(if flags.parser == "msgpack" { Parsers::MsgPack } else { Parsers::Json })
         .connect_timeout(millis(flags.connect_timeout_ms))
         .cors(match flags.cors.as_slice() {
             [] => Cors::SameOrigin,

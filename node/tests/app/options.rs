@@ -4,7 +4,7 @@ use std::net::TcpListener;
 
 use crate::process::{Node, run};
 
-const OPTIONS: [&str; 36] = [
+const OPTIONS: [&str; 37] = [
     "listen",
     "admin-listen",
     "bus",
@@ -23,6 +23,7 @@ const OPTIONS: [&str; 36] = [
     "upgrade-timeout",
     "max-payload",
     "transports",
+    "parser",
     "no-upgrades",
     "limits-mode",
     "max-attachments",
