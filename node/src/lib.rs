@@ -11,6 +11,8 @@
 //! * [`engineio`]: endpoints for clients that want Engine.IO alone
 //! * `http`: requests, long-polling, the upgrade to WebSocket, the accept loop
 //! * `cluster`: what the nodes say to each other
+//! * [`StaticFiles`]: pages and scripts beside the sockets, for development
+//! * `log`: the targets `sockeye::engineio` and `sockeye::socketio` of [`tracing`], one for each layer
 //! * `metrics`, `admin`: what Prometheus and load balancers see
 //!
 //! ```no_run
@@ -40,6 +42,7 @@ mod error;
 mod http;
 mod io;
 mod limits;
+mod log;
 mod metrics;
 mod ns;
 mod reason;
@@ -47,6 +50,7 @@ mod sent;
 mod server;
 mod service;
 mod state;
+mod static_files;
 
 pub use sockeye_bus::{BusConfig, OnOutage};
 pub use sockeye_proto::{
@@ -84,6 +88,7 @@ pub use crate::{
     server::Server,
     service::SocketIoService,
     state::StateMap,
+    static_files::StaticFiles,
 };
 
 /// Compiles the examples of the README.

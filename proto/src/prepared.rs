@@ -93,6 +93,15 @@ impl Packet {
         }
     }
 
+    /// The name of an event.
+    #[must_use]
+    pub fn event_name(&self) -> Option<&str> {
+        match &self.body {
+            Body::Event { name, .. } => Some(name),
+            Body::None | Body::Json(_) | Body::Args(_) => None,
+        }
+    }
+
     /// Whether attachments follow the text.
     #[must_use]
     pub fn has_binary(&self) -> bool {
