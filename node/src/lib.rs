@@ -11,6 +11,7 @@
 //! * [`engineio`]: endpoints for clients that want Engine.IO alone
 //! * `http`: requests, long-polling, the upgrade to WebSocket, the accept loop
 //! * `cluster`: what the nodes say to each other
+//! * [`parser`]: how packets are written on the wire
 //! * [`StaticFiles`]: pages and scripts beside the sockets, for development
 //! * `log`: the targets `sockeye::engineio` and `sockeye::socketio` of [`tracing`], one for each layer
 //! * `metrics`, `admin`: what Prometheus and load balancers see
@@ -45,6 +46,7 @@ mod limits;
 mod log;
 mod metrics;
 mod ns;
+pub mod parser;
 mod reason;
 mod sent;
 mod server;
@@ -58,7 +60,7 @@ pub use sockeye_proto::{
     eio::TransportKind,
     id::{NodeId, SocketId},
     name::{NamespacePath, RoomName},
-    sio::{Args, ArgsError, Binary, Data, IntoArgs, Spread, Value},
+    sio::{Args, ArgsError, Binary, Data, IntoArgs, Parsers, Spread, Value},
 };
 
 pub use crate::{
