@@ -155,7 +155,7 @@ impl SocketInner {
             if self.phase() != Phase::Connecting {
                 return;
             }
-            let connect = Item::single(&Packet::connect(self.ns.path.clone(), self.id));
+            let connect = self.conn.item(&Packet::connect(self.ns.path.clone(), self.id));
             for item in std::iter::once(connect).chain(inbox.take_held()) {
                 // What a push asks for is done below: closing the connection takes this lock again.
                 match self.conn.push(item, false, now) {
@@ -214,7 +214,7 @@ impl SocketInner {
         let packet = Packet::ack(self.ns.path.clone(), id, args);
         let engine = &self.conn.engine;
         engine.metrics.packets_sent(packet.has_binary(), true, 1);
-        self.conn.settle(self.conn.push(Item::single(&packet), false, engine.clock.now()));
+        self.conn.settle(self.conn.push(self.conn.item(&packet), false, engine.clock.now()));
     }
 
     /// The client owes an ack. If it is gone already, or owes too many, it is reported as gone at once.
@@ -413,7 +413,7 @@ impl Socket {
         let inner = &self.0;
         let now = inner.conn.engine.clock.now();
         inner.conn.engine.metrics.packets_sent(packet.has_binary(), false, 1);
-        let sent = inner.conn.settle(inner.deliver(Item::single(&packet), volatile, now));
+        let sent = inner.conn.settle(inner.deliver(inner.conn.item(&packet), volatile, now));
         Sent::local(usize::from(sent))
     }
 
