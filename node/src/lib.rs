@@ -38,6 +38,8 @@ mod conn;
 mod engine;
 pub mod engineio;
 mod error;
+#[cfg(doctest)]
+mod guides;
 mod http;
 mod io;
 mod limits;
@@ -87,8 +89,3 @@ pub use crate::{
     service::SocketIoService,
     state::StateMap,
 };
-
-/// Compiles the examples of the README.
-#[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-struct Readme;
