@@ -40,6 +40,8 @@ mod conn;
 mod engine;
 pub mod engineio;
 mod error;
+#[cfg(doctest)]
+mod guides;
 mod http;
 mod io;
 mod limits;
@@ -92,8 +94,3 @@ pub use crate::{
     state::StateMap,
     static_files::StaticFiles,
 };
-
-/// Compiles the examples of the README.
-#[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-struct Readme;

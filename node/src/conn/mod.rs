@@ -27,12 +27,12 @@ use smallvec::SmallVec;
 use sockeye_proto::{
     Time,
     eio::{
-        TransportKind,
+        Protocol, TransportKind,
         packet::Packet as EioPacket,
         session::{CloseReason, Due, Lane, Session, Step},
     },
     error::{DecodeError, Layer},
-    id::{Sid, SocketId},
+    id::Sid,
     name::NamespacePath,
     prepared::Packet,
     sio::{
@@ -147,7 +147,7 @@ impl Conn {
                 raw: engine.raw_inbox(endpoint).map(Box::new),
                 scheduled: AtomicU64::new(0),
                 core: Mutex::new(Core {
-                    session: Session::open(now, transport, &engine.config.session),
+                    session: Session::open(now, transport, Protocol::V4, &engine.config.session),
                     decoder: engine.config.parser.decoder(),
                     mux: match endpoint {
                         Endpoint::SocketIo => Mux::new(now.plus(engine.config.connect_timeout)),
@@ -242,7 +242,7 @@ impl Conn {
             }
             Step::Text(text) => core.text(text, &engine.guard),
             Step::Binary(data) => core.binary(data, &engine.guard),
-            Step::ReplyProbe => return Received::Probe,
+            Step::Pong(_) | Step::ReplyProbe => return Received::Probe,
             Step::Upgraded => return Received::Upgraded,
             Step::DropProbe => return Received::DropProbe,
             Step::ClosedByPeer => {
@@ -404,9 +404,10 @@ impl Conn {
     }
 
     /// Takes a socket out of its namespace; afterwards its packets are ignored.
-    pub(crate) fn leave(&self, path: &str, id: SocketId, ticket: Ticket) -> Left {
+    pub(crate) fn leave(&self, path: &str, ticket: Ticket) -> Left {
         let mux = &mut self.core.lock().mux;
-        match mux.get(path).map(|socket| socket.id == id) {
+        // Not by the id: clients of Engine.IO 3 have the same one again when they join again.
+        match mux.get(path).map(|socket| socket.ticket == ticket) {
             Some(true) => {
                 mux.leave(path);
                 return Left::Joined;
