@@ -12,6 +12,8 @@
 //! * `http`: requests, long-polling, the upgrade to WebSocket, the accept loop
 //! * `cluster`: what the nodes say to each other
 //! * [`parser`]: how packets are written on the wire
+//! * [`StaticFiles`]: pages and scripts beside the sockets, for development
+//! * `log`: the targets `sockeye::engineio` and `sockeye::socketio` of [`tracing`], one for each layer
 //! * `metrics`, `admin`: what Prometheus and load balancers see
 //!
 //! ```no_run
@@ -38,9 +40,12 @@ mod conn;
 mod engine;
 pub mod engineio;
 mod error;
+#[cfg(doctest)]
+mod guides;
 mod http;
 mod io;
 mod limits;
+mod log;
 mod metrics;
 mod ns;
 pub mod parser;
@@ -49,6 +54,7 @@ mod sent;
 mod server;
 mod service;
 mod state;
+mod static_files;
 
 pub use sockeye_bus::{BusConfig, OnOutage};
 pub use sockeye_proto::{
@@ -86,9 +92,5 @@ pub use crate::{
     server::Server,
     service::SocketIoService,
     state::StateMap,
+    static_files::StaticFiles,
 };
-
-/// Compiles the examples of the README.
-#[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-struct Readme;

@@ -25,4 +25,5 @@ mod refusals;
 mod rooms;
 mod shutdown;
 mod slow_consumer;
+mod static_files;
 mod upgrade;
