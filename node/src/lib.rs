@@ -102,20 +102,24 @@ pub use sockeye_proto::{
 pub use crate::{
     builder::{BuildError, ServerBuilder},
     conn::{
-        handshake::Handshake,
+        handshake::{Handshake, HandshakeRef},
         outbox::{OutboxLimits, SlowPolicy},
     },
     error::{Answer, CallError, EmitError, Gathered, Partial},
-    http::cors::Cors,
+    http::{
+        cookie::{Cookie, SameSite},
+        cors::Cors,
+        head::RequestHead,
+        hooks::Forbidden,
+        proxies::TrustedProxies,
+    },
     io::Io,
     limits::LimitsMode,
     ns::{
         builder::NamespaceBuilder,
         connect::ConnectRefused,
         context::{Context, HandlerKind},
-        extract::{
-            AckSender, Attachments, Auth, EventName, FromContext, HandshakeRef, Params, Rejection, State,
-        },
+        extract::{AckSender, Attachments, Auth, EventName, FromContext, Params, Rejection, State},
         handler::{AckFailed, Arguments, Fallible, Handler, IntoAck, IntoConnect, Plain},
         namespaces::NamespaceRequest,
         operator::{Acks, Broadcast},
