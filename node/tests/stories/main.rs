@@ -22,6 +22,7 @@ mod handshake;
 mod heartbeat;
 mod hostile;
 mod limits;
+mod parsers;
 mod polling;
 mod proxies;
 mod refusals;
