@@ -1,6 +1,6 @@
 //! HTTP/1.1 by hand, so that requests may be as wrong as a test wants them.
 
-use std::{collections::HashMap, net::SocketAddr};
+use std::{collections::HashMap, net::SocketAddr, time::Duration};
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -97,6 +97,12 @@ impl Http {
     /// The answer to a request; `None` if the server hangs up instead.
     pub(crate) async fn answer_or_end(&mut self) -> Option<Answer> {
         patient("an HTTP answer, or the end", self.read_answer()).await
+    }
+
+    /// The same, for an answer that a server gives only after a long time.
+    pub(crate) async fn answer_or_end_within(&mut self, patience: Duration) -> Option<Answer> {
+        let answer = tokio::time::timeout(patience, self.read_answer()).await;
+        answer.unwrap_or_else(|_| panic!("waited in vain for an HTTP answer, or the end"))
     }
 
     async fn read_answer(&mut self) -> Option<Answer> {
