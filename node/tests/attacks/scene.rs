@@ -57,10 +57,6 @@ impl Process {
         self.status("VmHWM").saturating_sub(self.before) / 1024
     }
 
-    pub(crate) fn is_alive(&mut self) -> bool {
-        self.child.try_wait().unwrap().is_none()
-    }
-
     /// Ends it as an operator does.
     pub(crate) async fn end(mut self) {
         let kill = format!("kill -TERM {}", self.child.id());
@@ -200,12 +196,26 @@ impl Scene {
         self.asks += 1;
         self.witness.send(&format!("42{}{event}", self.asks)).await;
         let answer = format!("43{}[", self.asks);
-        loop {
-            let text = self.witness_hears().await;
-            if text.starts_with(&answer) {
-                return serde_json::from_str(&text[answer.len() - 1..]).unwrap();
+        let waiting = async {
+            loop {
+                let text = self.witness_hears().await;
+                if text.starts_with(&answer) {
+                    return serde_json::from_str(&text[answer.len() - 1..]).unwrap();
+                }
             }
-        }
+        };
+        patient("the witness to be served", waiting).await
+    }
+
+    /// The witness emits an event without asking for an answer.
+    pub(crate) async fn tell(&mut self, event: &str) {
+        self.witness.send(&format!("42{event}")).await;
+    }
+
+    /// The witness gets this, sooner or later.
+    pub(crate) async fn hears(&mut self, packet: &str) {
+        let waiting = async { while self.witness_hears().await != packet {} };
+        patient("what the witness shall hear", waiting).await;
     }
 
     async fn witness_hears(&mut self) -> String {
@@ -220,12 +230,14 @@ impl Scene {
 
     /// Why a client left, once it has.
     pub(crate) async fn left(&mut self, id: &str) -> String {
-        loop {
-            if let Some(reason) = self.left.remove(id) {
-                return reason;
+        let waiting = async {
+            while !self.left.contains_key(id) {
+                self.witness_hears().await;
             }
-            self.witness_hears().await;
-        }
+        };
+        // Heartbeats keep the witness busy: its own patience has no end.
+        patient("somebody to leave", waiting).await;
+        self.left.remove(id).unwrap()
     }
 
     /// The node's metrics.
@@ -247,10 +259,10 @@ impl Scene {
         self.metric(&format!(r#"sockeye_limit_rejections_total{{limit="{limit}"}}"#)).await
     }
 
-    /// How often input was wrong in this way.
+    /// How often input was wrong in this way; in any if it is not said.
     pub(crate) async fn errors(&self, kind: &str) -> f64 {
         let text = self.metrics().await;
-        let kind = format!(r#"kind="{kind}""#);
+        let kind = if kind.is_empty() { String::new() } else { format!(r#"kind="{kind}""#) };
         let lines = text
             .lines()
             .filter(|line| line.starts_with("sockeye_decode_errors_total") && line.contains(&kind));
@@ -279,10 +291,5 @@ impl Scene {
         println!("{peak} MiB");
         assert!(peak <= most, "{peak} MiB were needed, more than {most}");
         self.server.end().await;
-    }
-
-    /// The process, for who wants to kill it.
-    pub(crate) fn process(&mut self) -> &mut Process {
-        &mut self.server
     }
 }
