@@ -8,8 +8,12 @@
 //! * [`NamespaceBuilder`]: registering handlers; what they may take is [`FromContext`], what they may return [`IntoAck`]
 //! * `ns`: namespaces, rooms, acks, mailboxes
 //! * `conn`: connections: sessions, outboxes, the flusher, the timer
+//! * [`engineio`]: endpoints for clients that want Engine.IO alone
 //! * `http`: requests, long-polling, the upgrade to WebSocket, the accept loop
 //! * `cluster`: what the nodes say to each other
+//! * [`parser`]: how packets are written on the wire
+//! * [`StaticFiles`]: pages and scripts beside the sockets, for development
+//! * `log`: the targets `sockeye::engineio` and `sockeye::socketio` of [`tracing`], one for each layer
 //! * `metrics`, `admin`: what Prometheus and load balancers see
 //!
 //! ```no_run
@@ -34,17 +38,23 @@ mod builder;
 mod cluster;
 mod conn;
 mod engine;
+pub mod engineio;
 mod error;
+#[cfg(doctest)]
+mod guides;
 mod http;
 mod io;
 mod limits;
+mod log;
 mod metrics;
 mod ns;
+pub mod parser;
 mod reason;
 mod sent;
 mod server;
 mod service;
 mod state;
+mod static_files;
 
 pub use sockeye_bus::{BusConfig, OnOutage};
 pub use sockeye_proto::{
@@ -52,7 +62,7 @@ pub use sockeye_proto::{
     eio::TransportKind,
     id::{NodeId, SocketId},
     name::{NamespacePath, RoomName},
-    sio::{Args, ArgsError, Binary, Data, IntoArgs, Spread, Value},
+    sio::{Args, ArgsError, Binary, Data, IntoArgs, Parsers, Spread, Value},
 };
 
 pub use crate::{
@@ -82,9 +92,5 @@ pub use crate::{
     server::Server,
     service::SocketIoService,
     state::StateMap,
+    static_files::StaticFiles,
 };
-
-/// Compiles the examples of the README.
-#[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-struct Readme;

@@ -35,6 +35,7 @@ use crate::{
     },
     engine::Engine,
     error::EmitError,
+    log,
     reason::DisconnectReason,
 };
 use acks::Acks;
@@ -171,7 +172,7 @@ fn fan_out(
     each: impl FnOnce(&mut dyn FnMut(&Arc<socket::SocketInner>)),
 ) -> usize {
     let binary = packet.has_binary();
-    let packet = Arc::new(Prepared::new(packet));
+    let packet = Arc::new(Prepared::with_parser(packet, engine.config.parser.clone()));
     let mut fanout = Fanout::new(engine);
     each(&mut |socket| {
         // Built for the first recipient, if there is any: until then each push would have to compute how long it is.
@@ -180,6 +181,13 @@ fn fan_out(
         fanout.note(&socket.conn, pushed);
     });
     let reached = fanout.finish();
+    tracing::trace!(
+        target: log::SOCKET_IO,
+        namespace = %packet.packet().namespace,
+        event = packet.packet().event_name(),
+        recipients = reached,
+        "sent an event to this node's clients"
+    );
     engine.metrics.packets_sent(binary, false, reached as u64);
     reached
 }
