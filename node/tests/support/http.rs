@@ -1,6 +1,6 @@
 //! HTTP/1.1 by hand, so that requests may be as wrong as a test wants them.
 
-use std::{collections::HashMap, net::SocketAddr, time::Duration};
+use std::{collections::HashMap, net::SocketAddr};
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -102,13 +102,8 @@ impl Http {
         patient("an HTTP answer, or the end", self.read_answer()).await
     }
 
-    /// The same, for an answer that a server gives only after a long time.
-    pub(crate) async fn answer_or_end_within(&mut self, patience: Duration) -> Option<Answer> {
-        let answer = tokio::time::timeout(patience, self.read_answer()).await;
-        answer.unwrap_or_else(|_| panic!("waited in vain for an HTTP answer, or the end"))
-    }
-
-    async fn read_answer(&mut self) -> Option<Answer> {
+    /// The same, however long it takes.
+    pub(crate) async fn read_answer(&mut self) -> Option<Answer> {
         let head_end = loop {
             if let Some(at) = self.buffer.windows(4).position(|four| four == b"\r\n\r\n") {
                 break at + 4;
