@@ -32,6 +32,40 @@
 //!     .await?;
 //! # Ok(()) }
 //! ```
+//!
+//! The guides in `docs/` begin with whole programs, which are in `examples/`. Tables in `docs/` have every option and method of
+//! python-socketio and of socket.io (JavaScript) beside those of this crate.
+//!
+//! # Features
+//!
+//! * Long-polling, WebSocket, and the upgrade from one to the other; [CORS](Cors), custom headers, static files for development.
+//! * Namespaces by name, by [pattern](ServerBuilder::namespace_pattern) and by [predicate](ServerBuilder::namespace_when); rooms; acks from one
+//!   client and from many; values kept with a socket; binary anywhere inside of arguments.
+//! * Handlers are async functions that take [what they need](FromContext) and return [the ack](IntoAck). What is wrong with their registration is
+//!   said by the compiler or by [`ServerBuilder::build`].
+//! * Several nodes on a [bus](ServerBuilder::bus), also [together with python-socketio](ServerBuilder::bridge_python). Everything that names rooms or
+//!   sockets works across nodes, and says which nodes did not answer.
+//! * [Parsers]: JSON, msgpack, or one of your own.
+//!
+//! The crate has no cargo features: everything is always there.
+//!
+//! # Limits
+//!
+//! Whatever a client can cause is bounded: what it sends, what is kept for it, and what waits for it. [`Limits`] and [`OutboxLimits`] have the
+//! values, [`LimitsMode`] tries stricter ones on real clients. Each limit has a counter. A client that does not read is disconnected as
+//! [`Slow`](DisconnectReason::Slow) and delays nobody else.
+//!
+//! # Security
+//!
+//! * **Origins.** Only web pages of the server's own origin may connect, unless [`cors`](ServerBuilder::cors) says otherwise. This holds for WebSocket
+//!   handshakes, too, which browsers do not protect.
+//! * **Ids.** The ids of Engine.IO's sessions are random and signed ([`secret`](ServerBuilder::secret)). They appear in no log and no metric.
+//! * **The bus.** Whoever can publish on it can emit to every client: protect it with a password and TLS. Its messages are decoded by a bounded
+//!   parser; pickle, which older python-socketio servers write, is never read, because it can run code.
+//! * **WebSocket compression (permessage-deflate) is not offered**, because one frame is shared by all who get an event, which compression
+//!   contexts of each connection would end; because such a context takes hundreds of kilobytes for each connection; and because compressing
+//!   secrets together with text that an attacker chooses leaks them (CRIME, BREACH).
+//! * No `unsafe` code in this crate and in `sockeye-proto`.
 
 mod admin;
 mod builder;
@@ -68,20 +102,24 @@ pub use sockeye_proto::{
 pub use crate::{
     builder::{BuildError, ServerBuilder},
     conn::{
-        handshake::Handshake,
+        handshake::{Handshake, HandshakeRef},
         outbox::{OutboxLimits, SlowPolicy},
     },
     error::{Answer, CallError, EmitError, Gathered, Partial},
-    http::cors::Cors,
+    http::{
+        cookie::{Cookie, SameSite},
+        cors::Cors,
+        head::RequestHead,
+        hooks::Forbidden,
+        proxies::TrustedProxies,
+    },
     io::Io,
     limits::LimitsMode,
     ns::{
         builder::NamespaceBuilder,
         connect::ConnectRefused,
         context::{Context, HandlerKind},
-        extract::{
-            AckSender, Attachments, Auth, EventName, FromContext, HandshakeRef, Params, Rejection, State,
-        },
+        extract::{AckSender, Attachments, Auth, EventName, FromContext, Params, Rejection, State},
         handler::{AckFailed, Arguments, Fallible, Handler, IntoAck, IntoConnect, Plain},
         namespaces::NamespaceRequest,
         operator::{Acks, Broadcast},
