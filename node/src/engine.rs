@@ -15,7 +15,7 @@ use futures_util::future::BoxFuture;
 use rand::RngCore;
 use sockeye_proto::{
     Limits,
-    bus::Target,
+    bus::{SocketFields, SocketInfo, Target},
     eio::session::Settings,
     id::{NodeId, Sid, SidKeys, SocketId},
     name::{NamespacePath, RoomName},
@@ -25,7 +25,7 @@ use sockeye_proto::{
 use tokio::sync::Notify;
 
 use crate::{
-    cluster::{AckSink, Cluster, Local},
+    cluster::{AckSink, Cluster, Local, SocketsPage},
     conn::{Clock, Conn, flusher::Flusher, outbox::OutboxLimits, registry::Registry, wheel::Wheel},
     http::cors::Cors,
     metrics::Metrics,
@@ -333,41 +333,52 @@ impl Local for Engine {
         self.ask_local(ns, event, args, target, ttl, sink).0
     }
 
-    fn join(&self, namespace: &str, target: &Target, rooms: &[RoomName]) {
-        if let Some(ns) = self.namespaces.get(namespace) {
-            ns.rooms.join_all(target, rooms);
-        }
+    fn join(&self, namespace: &str, target: &Target, rooms: &[RoomName]) -> usize {
+        self.namespace(namespace).map_or(0, |ns| ns.rooms.join_all(target, rooms))
     }
 
-    fn leave(&self, namespace: &str, target: &Target, rooms: &[RoomName]) {
-        if let Some(ns) = self.namespaces.get(namespace) {
-            ns.rooms.leave_all(target, rooms);
-        }
+    fn leave(&self, namespace: &str, target: &Target, rooms: &[RoomName]) -> usize {
+        self.namespace(namespace).map_or(0, |ns| ns.rooms.leave_all(target, rooms))
     }
 
-    fn disconnect(&self, namespace: &str, target: &Target, close: bool) {
-        if let Some(ns) = self.namespaces.get(namespace) {
-            for socket in ns.rooms.collect(target) {
-                socket.disconnect(close);
-            }
-        }
+    fn disconnect(&self, namespace: &str, target: &Target, close: bool) -> usize {
+        self.namespace(namespace).map_or(0, |ns| ns.disconnect(target, close))
     }
 
-    fn close_room(&self, namespace: &str, room: &RoomName) {
-        if let Some(ns) = self.namespaces.get(namespace) {
-            ns.rooms.close(room);
-        }
+    fn close_room(&self, namespace: &str, room: &RoomName) -> usize {
+        self.namespace(namespace).map_or(0, |ns| ns.rooms.close(room))
     }
 
     fn members(&self, namespace: &str, target: &Target) -> Vec<SocketId> {
-        let Some(ns) = self.namespaces.get(namespace) else { return Vec::new() };
-        let mut members = Vec::new();
-        ns.rooms.select(target, |socket| members.push(socket.id));
-        members
+        self.namespace(namespace).map(|ns| ns.members(target)).unwrap_or_default()
     }
 
     fn count(&self, namespace: &str, target: &Target) -> usize {
-        self.namespaces.get(namespace).map_or(0, |ns| ns.rooms.count(target))
+        self.namespace(namespace).map_or(0, |ns| ns.rooms.count(target))
+    }
+
+    fn sockets(
+        &self,
+        namespace: &str,
+        target: &Target,
+        from: u64,
+        limit: usize,
+        fields: &SocketFields,
+    ) -> SocketsPage {
+        self.namespace(namespace).map(|ns| ns.page(target, from, limit, fields)).unwrap_or_default()
+    }
+
+    fn socket(&self, namespace: &str, id: &str, fields: &SocketFields) -> Option<SocketInfo> {
+        self.namespace(namespace)?.connected(id)?.describe(fields)
+    }
+
+    fn namespaces(&self) -> Vec<(NamespacePath, u64)> {
+        let count = |ns: &Arc<Namespace>| (ns.path.clone(), ns.rooms.count(&Target::everyone()) as u64);
+        Engine::namespaces(self).map(count).filter(|(_, sockets)| *sockets > 0).collect()
+    }
+
+    fn rooms(&self, namespace: &str, after: Option<&RoomName>, limit: usize) -> (Vec<(RoomName, u64)>, bool) {
+        self.namespace(namespace).map(|ns| ns.rooms.names(after, limit)).unwrap_or_default()
     }
 
     fn server_event(

@@ -4,7 +4,7 @@
 //!
 //! * [`builder`](ServerBuilder): its settings and handlers; [`server`](Server): run it, or mount it in an axum application
 //! * [`Io`], [`Broadcast`]: the server and its clients, from anywhere in the application
-//! * [`Socket`]: one client in one namespace
+//! * [`Socket`]: one client in one namespace; [`RemoteSocket`]: one of any node
 //! * [`NamespaceBuilder`]: registering handlers; what they may take is [`FromContext`], what they may return [`IntoAck`]
 //! * `ns`: namespaces, rooms, acks, mailboxes
 //! * `conn`: connections: sessions, outboxes, the flusher, the timer
@@ -31,6 +31,7 @@
 
 mod admin;
 mod builder;
+mod changed;
 mod cluster;
 mod conn;
 mod engine;
@@ -56,17 +57,21 @@ pub use sockeye_proto::{
 
 pub use crate::{
     builder::{BuildError, ServerBuilder},
+    changed::Changed,
     conn::{handshake::Handshake, outbox::OutboxLimits},
-    error::{Answer, CallError, EmitError, Gathered, Partial},
+    error::{Answer, CallError, DataError, EmitError, Gathered, Partial},
     http::cors::Cors,
-    io::Io,
+    io::{Io, NamespaceInfo, RoomInfo},
     ns::{
+        answers::Acks,
         builder::NamespaceBuilder,
         connect::ConnectRefused,
         context::{Context, HandlerKind},
         extract::{AckSender, Attachments, Auth, EventName, FromContext, HandshakeRef, Rejection, State},
+        fetch::{FetchSockets, SocketPage, SocketPages},
         handler::{AckFailed, Arguments, Fallible, Handler, IntoAck, IntoConnect, Plain},
-        operator::{Acks, Broadcast},
+        operator::Broadcast,
+        remote::RemoteSocket,
         socket::{IntoRooms, Socket},
     },
     reason::DisconnectReason,
