@@ -25,7 +25,7 @@ use sockeye_proto::{
 use tokio::sync::Notify;
 
 use crate::{
-    cluster::{AckSink, Cluster, Local, SocketsPage},
+    cluster::{AckSink, Cluster, Local, RoomsPage, SocketsPage},
     conn::{Clock, Conn, flusher::Flusher, outbox::OutboxLimits, registry::Registry, wheel::Wheel},
     http::cors::Cors,
     metrics::Metrics,
@@ -377,7 +377,7 @@ impl Local for Engine {
         Engine::namespaces(self).map(count).filter(|(_, sockets)| *sockets > 0).collect()
     }
 
-    fn rooms(&self, namespace: &str, after: Option<&RoomName>, limit: usize) -> (Vec<(RoomName, u64)>, bool) {
+    fn rooms(&self, namespace: &str, after: Option<&RoomName>, limit: usize) -> RoomsPage {
         self.namespace(namespace).map(|ns| ns.rooms.names(after, limit)).unwrap_or_default()
     }
 

@@ -11,7 +11,7 @@ use sockeye_proto::{
 
 use crate::{
     changed::Changed,
-    cluster::{Local, PeerInfo},
+    cluster::{Local, PeerInfo, RoomsPage},
     engine::Engine,
     error::{EmitError, Partial},
     ns::{
@@ -274,7 +274,7 @@ fn server_args(event: &str, args: impl IntoArgs) -> Result<Args, EmitError> {
 }
 
 /// The first rooms of all nodes together. Behind the last name of a node that has more, something may be missing.
-fn merged(nodes: Vec<(Vec<(RoomName, u64)>, bool)>, limit: usize) -> Vec<RoomInfo> {
+fn merged(nodes: Vec<RoomsPage>, limit: usize) -> Vec<RoomInfo> {
     let known =
         nodes.iter().filter(|(_, more)| *more).filter_map(|(rooms, _)| Some(rooms.last()?.0.clone())).min();
     let mut sockets = BTreeMap::<RoomName, u64>::new();

@@ -67,7 +67,7 @@ pub(crate) trait Local: Send + Sync + 'static {
     fn namespaces(&self) -> Vec<(NamespacePath, u64)>;
 
     /// Rooms with local sockets in the order of their names, how many are in each, and whether others follow.
-    fn rooms(&self, namespace: &str, after: Option<&RoomName>, limit: usize) -> (Vec<(RoomName, u64)>, bool);
+    fn rooms(&self, namespace: &str, after: Option<&RoomName>, limit: usize) -> RoomsPage;
 
     /// Runs this node's handler of an event that another node sent to it; `None` if there is no handler.
     fn server_event(
@@ -87,6 +87,9 @@ pub(crate) struct SocketsPage {
     /// The place to go on from; `None` if nothing follows.
     pub(crate) next: Option<u64>,
 }
+
+/// Some of the rooms of one node in the order of their names, how many sockets are in each, and whether others follow.
+pub(crate) type RoomsPage = (Vec<(RoomName, u64)>, bool);
 
 /// Where the answers of one emit's recipients go.
 pub(crate) trait AckSink: Send + Sync {
@@ -214,7 +217,7 @@ impl Local for Nobody {
         Vec::new()
     }
 
-    fn rooms(&self, _: &str, _: Option<&RoomName>, _: usize) -> (Vec<(RoomName, u64)>, bool) {
+    fn rooms(&self, _: &str, _: Option<&RoomName>, _: usize) -> RoomsPage {
         (Vec::new(), false)
     }
 

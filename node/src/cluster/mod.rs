@@ -60,7 +60,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-pub(crate) use self::local::{AckSink, Local, Partial, PeerInfo, RemoteAck, SocketsPage};
+pub(crate) use self::local::{AckSink, Local, Partial, PeerInfo, RemoteAck, RoomsPage, SocketsPage};
 pub(crate) use self::metrics::{ACKS_PENDING_HELP, ClusterMetrics};
 
 use self::core::{Core, Settings};
@@ -305,7 +305,7 @@ impl Cluster {
         namespace: &NamespacePath,
         after: Option<&RoomName>,
         limit: usize,
-    ) -> impl Future<Output = Partial<Vec<(Vec<(RoomName, u64)>, bool)>>> + Send + use<> {
+    ) -> impl Future<Output = Partial<Vec<RoomsPage>>> + Send + use<> {
         self.core.rooms(namespace, after, limit)
     }
 

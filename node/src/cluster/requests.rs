@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::core::Core;
-use super::local::{Partial, SocketsPage};
+use super::local::{Partial, RoomsPage, SocketsPage};
 use super::metrics::{ClusterMetrics, Ended, Kind, Op};
 use super::peers::node_topic;
 use super::pending::{Entry, Progress};
@@ -43,13 +43,11 @@ pub(super) enum Collected {
     Events(Vec<(NodeId, Args)>),
     Sockets(Vec<(NodeId, SocketsPage)>),
     /// One socket: the first answer that has it is all that is wanted.
-    Socket(Option<(NodeId, SocketInfo)>),
+    Socket(Option<Box<(NodeId, SocketInfo)>>),
     Namespaces(Vec<(NamespacePath, u64)>),
     Rooms(Vec<RoomsPage>),
 }
 
-/// Some of the rooms of one node, and whether others follow.
-pub(super) type RoomsPage = (Vec<(RoomName, u64)>, bool);
 
 impl Gather {
     /// Takes one answer, or one part of it. An answer of a node that was not known when the request began counts.
@@ -124,7 +122,8 @@ impl Collected {
                 all.push((from, SocketsPage { sockets, next }));
             }
             (Self::Socket(found), Answer::Sockets { sockets, .. }) => {
-                *found = sockets.into_iter().next().map(|socket| (from, socket)).or(found.take());
+                let socket = sockets.into_iter().next().map(|socket| Box::new((from, socket)));
+                *found = socket.or_else(|| found.take());
             }
             (Self::Namespaces(all), Answer::Namespaces(some)) => all.extend(some),
             (Self::Rooms(all), Answer::Rooms { rooms, more }) => all.push((rooms, more)),
@@ -152,7 +151,7 @@ impl Core {
         self: &Arc<Self>,
         op: Op,
         value: Collected,
-        query: Query,
+        query: &Query,
         ttl: Duration,
     ) -> impl Future<Output = (Collected, Vec<NodeId>)> + Send + use<> {
         self.gather_from(op, value, self.peers.ids(), ttl, &|id| {
@@ -216,7 +215,7 @@ impl Core {
     ) -> impl Future<Output = Partial<Vec<String>>> + Send + use<> {
         let query = Query::Members { namespace: namespace.clone(), target: target.clone() };
         let answers =
-            self.gather(Op::Members, Collected::Members(Vec::new()), query, self.settings.request_timeout);
+            self.gather(Op::Members, Collected::Members(Vec::new()), &query, self.settings.request_timeout);
         async move {
             match answers.await {
                 (Collected::Members(value), missing) => Partial { value, missing },
@@ -231,7 +230,7 @@ impl Core {
         target: &Target,
     ) -> impl Future<Output = Partial<u64>> + Send + use<> {
         let query = Query::Count { namespace: namespace.clone(), target: target.clone() };
-        let answers = self.gather(Op::Count, Collected::Count(0), query, self.settings.request_timeout);
+        let answers = self.gather(Op::Count, Collected::Count(0), &query, self.settings.request_timeout);
         async move {
             match answers.await {
                 (Collected::Count(value), missing) => Partial { value, missing },
@@ -248,7 +247,7 @@ impl Core {
         ttl: Duration,
     ) -> impl Future<Output = Partial<Vec<(NodeId, Args)>>> + Send + use<> {
         let query = Query::ServerEvent { namespace: namespace.clone(), event: event.into(), args };
-        let answers = self.gather(Op::ServerEvent, Collected::Events(Vec::new()), query, ttl);
+        let answers = self.gather(Op::ServerEvent, Collected::Events(Vec::new()), &query, ttl);
         async move {
             match answers.await {
                 (Collected::Events(value), missing) => Partial { value, missing },
@@ -291,10 +290,10 @@ impl Core {
     ) -> impl Future<Output = Partial<Option<(NodeId, SocketInfo)>>> + Send + use<> {
         let query = Query::Socket { namespace: namespace.clone(), id: id.to_owned(), fields: fields.clone() };
         let ttl = self.settings.request_timeout;
-        let answers = self.gather(Op::Socket, Collected::Socket(None), query, ttl);
+        let answers = self.gather(Op::Socket, Collected::Socket(None), &query, ttl);
         async move {
             match answers.await {
-                (Collected::Socket(value), missing) => Partial { value, missing },
+                (Collected::Socket(value), missing) => Partial { value: value.map(|found| *found), missing },
                 (_, missing) => Partial { value: None, missing },
             }
         }
@@ -304,7 +303,7 @@ impl Core {
         self: &Arc<Self>,
     ) -> impl Future<Output = Partial<Vec<(NamespacePath, u64)>>> + Send + use<> {
         let ttl = self.settings.request_timeout;
-        let answers = self.gather(Op::Namespaces, Collected::Namespaces(Vec::new()), Query::Namespaces, ttl);
+        let answers = self.gather(Op::Namespaces, Collected::Namespaces(Vec::new()), &Query::Namespaces, ttl);
         async move {
             match answers.await {
                 (Collected::Namespaces(value), missing) => Partial { value, missing },
@@ -322,7 +321,7 @@ impl Core {
         let limit = u32::try_from(limit).unwrap_or(u32::MAX);
         let query = Query::Rooms { namespace: namespace.clone(), after: after.cloned(), limit };
         let ttl = self.settings.request_timeout;
-        let answers = self.gather(Op::Rooms, Collected::Rooms(Vec::new()), query, ttl);
+        let answers = self.gather(Op::Rooms, Collected::Rooms(Vec::new()), &query, ttl);
         async move {
             match answers.await {
                 (Collected::Rooms(value), missing) => Partial { value, missing },
@@ -336,7 +335,7 @@ impl Core {
         change: RequestId,
     ) -> impl Future<Output = Partial<u64>> + Send + use<> {
         let query = Query::Outcome { change };
-        let answers = self.gather(Op::Confirm, Collected::Count(0), query, self.settings.request_timeout);
+        let answers = self.gather(Op::Confirm, Collected::Count(0), &query, self.settings.request_timeout);
         async move {
             match answers.await {
                 (Collected::Count(value), missing) => Partial { value, missing },

@@ -97,7 +97,10 @@ async fn late_answers_come_in_batches_and_a_socket_that_goes_is_reported_at_once
     b.local.answer_next(None);
     let started = Instant::now();
     assert!(matches!(acks.recv().await, Some(RemoteAck::Expect { recipients: 10, .. })));
-    assert!(matches!(acks.recv().await, Some(RemoteAck::Asked)), "everyone is counted before the answers are in");
+    assert!(
+        matches!(acks.recv().await, Some(RemoteAck::Asked)),
+        "everyone is counted before the answers are in"
+    );
     assert!(matches!(acks.recv().await, Some(RemoteAck::Gone { .. })));
     assert!(started.elapsed() < Duration::from_millis(50), "at once, not at the deadline");
     for number in 1..10 {

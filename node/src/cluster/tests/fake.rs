@@ -11,7 +11,7 @@ use sockeye_proto::id::{NodeId, SocketId};
 use sockeye_proto::name::{NamespacePath, RoomName};
 use sockeye_proto::sio::Args;
 
-use super::super::{AckSink, Local, SocketsPage};
+use super::super::{AckSink, Local, RoomsPage, SocketsPage};
 
 /// What a node's handler of server events does.
 type Handler = Box<dyn Fn(&str, Args, NodeId) -> BoxFuture<'static, Option<Args>> + Send + Sync>;
@@ -239,7 +239,7 @@ impl Local for Fake {
         std::iter::once(root).filter(|(_, sockets)| *sockets > 0).chain(more).collect()
     }
 
-    fn rooms(&self, _: &str, after: Option<&RoomName>, limit: usize) -> (Vec<(RoomName, u64)>, bool) {
+    fn rooms(&self, _: &str, after: Option<&RoomName>, limit: usize) -> RoomsPage {
         let mut rooms = BTreeMap::<RoomName, u64>::new();
         for socket in self.sockets.lock().values() {
             socket.rooms.iter().for_each(|room| *rooms.entry(room.clone()).or_default() += 1);

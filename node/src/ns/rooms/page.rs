@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 use sockeye_proto::{bus::Target, name::RoomName};
 
 use super::{Members, Rooms, Shard, SocketInner};
+use crate::cluster::RoomsPage;
 
 /// Slots that are looked at under one lock.
 const AT_ONCE: usize = 4 * 1024;
@@ -74,7 +75,7 @@ impl Rooms {
 
     /// The names of rooms with a connected socket, in order, behind a name, and how many are in each; and whether others
     /// follow. A socket's own room is one only while somebody else is in it.
-    pub(crate) fn names(&self, after: Option<&RoomName>, limit: usize) -> (Vec<(RoomName, u64)>, bool) {
+    pub(crate) fn names(&self, after: Option<&RoomName>, limit: usize) -> RoomsPage {
         // One more than asked for tells whether others follow.
         let mut first = BTreeMap::<RoomName, u64>::new();
         for shard in &self.shards {
