@@ -2,7 +2,6 @@
 
 use std::{
     any::Any,
-    collections::HashMap,
     future::Future,
     sync::{
         Arc, OnceLock,
@@ -11,25 +10,25 @@ use std::{
     time::Duration,
 };
 
-use futures_util::future::BoxFuture;
 use rand::RngCore;
 use sockeye_proto::{
     Limits,
-    bus::{SocketFields, SocketInfo, Target},
+    bus::Target,
     eio::session::Settings,
     id::{NodeId, Sid, SidKeys, SocketId},
-    name::{NamespacePath, RoomName},
+    name::NamespacePath,
     prepared::Packet,
     sio::Args,
 };
 use tokio::sync::Notify;
 
 use crate::{
-    cluster::{AckSink, Cluster, Local, RoomsPage, SocketsPage},
+    cluster::{AckSink, Cluster, Local},
     conn::{Clock, Conn, flusher::Flusher, outbox::OutboxLimits, registry::Registry, wheel::Wheel},
     http::cors::Cors,
+    limits::{Guard, LimitsMode},
     metrics::Metrics,
-    ns::{Namespace, event_packet},
+    ns::{Namespace, namespaces::Namespaces, rate::EventRate, socket::Owes},
     reason::DisconnectReason,
     state::StateMap,
 };
@@ -44,6 +43,7 @@ pub(crate) struct Config {
     pub(crate) websocket: bool,
     pub(crate) connect_timeout: Duration,
     pub(crate) limits: Limits,
+    pub(crate) limits_mode: LimitsMode,
     pub(crate) outbox: OutboxLimits,
     pub(crate) mailbox: usize,
     pub(crate) concurrency: usize,
@@ -66,9 +66,11 @@ pub(crate) struct Engine {
     pub(crate) registry: Registry,
     pub(crate) wheel: Wheel,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) guard: Guard,
+    pub(crate) event_rate: Option<EventRate>,
     pub(crate) state: StateMap,
     flushers: Box<[Arc<Flusher>]>,
-    namespaces: HashMap<NamespacePath, Arc<Namespace>>,
+    pub(crate) namespaces: Namespaces,
     cluster: OnceLock<Arc<Cluster>>,
     tasks: AtomicUsize,
     tasks_done: Notify,
@@ -89,15 +91,23 @@ impl Engine {
         config: Config,
         metrics: Arc<Metrics>,
         state: StateMap,
-        namespaces: HashMap<NamespacePath, Arc<Namespace>>,
+        namespaces: Namespaces,
     ) -> Arc<Self> {
         let shortest = [config.session.ping_interval, config.session.ping_timeout, config.connect_timeout];
         let workers = std::thread::available_parallelism().map_or(1, usize::from).min(8);
+        let guard = Guard::new(
+            config.limits_mode,
+            config.limits.clone(),
+            metrics.limit_rejections.clone(),
+            metrics.limit_warnings.clone(),
+        );
         Arc::new(Self {
             node,
             boot,
             keys,
             clock: Clock::start(),
+            guard,
+            event_rate: EventRate::new(&config.limits),
             registry: Registry::new(),
             wheel: Wheel::new(shortest.into_iter().min().unwrap_or(Duration::from_secs(1))),
             metrics,
@@ -128,14 +138,6 @@ impl Engine {
     pub(crate) fn cluster(&self) -> &Arc<Cluster> {
         // `start` runs before anything that could ask: the builder does both.
         self.cluster.get().expect("the engine was started")
-    }
-
-    pub(crate) fn namespace(&self, path: &str) -> Option<Arc<Namespace>> {
-        self.namespaces.get(path).cloned()
-    }
-
-    pub(crate) fn namespaces(&self) -> impl Iterator<Item = &Arc<Namespace>> {
-        self.namespaces.values()
     }
 
     /// The connection that a client means by this text, if it lives here.
@@ -243,19 +245,26 @@ impl Engine {
         target: &Target,
         ttl: Duration,
         sink: Arc<dyn AckSink>,
-    ) -> (usize, u64) {
-        let sockets = ns.rooms.collect(target);
+    ) -> Asked {
+        let mut sockets = ns.rooms.collect(target);
+        let recipients = sockets.len();
         if sockets.is_empty() {
-            return (0, 0);
+            return Asked::default();
         }
         let deadline = self.clock.now().plus(ttl);
         // Noted before the packet can leave: an answer may be faster than this function.
         let id = ns.acks.open(sockets.iter().map(|socket| socket.id), sink, deadline);
-        for socket in &sockets {
-            socket.owe(id);
-        }
+        let mut refused = 0;
+        sockets.retain(|socket| match socket.owe(id) {
+            Owes::This => true,
+            Owes::Gone => false,
+            Owes::TooMany => {
+                refused += 1;
+                false
+            }
+        });
         ns.push_all(self, Packet::event(ns.path.clone(), event, args.clone(), Some(id)), &sockets);
-        (sockets.len(), id)
+        Asked { id, recipients, refused }
     }
 }
 
@@ -277,6 +286,17 @@ impl Drop for TaskGuard {
     }
 }
 
+/// What became of a question to this node's clients.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Asked {
+    /// The ack's id.
+    pub(crate) id: u64,
+    /// Whom it was meant for.
+    pub(crate) recipients: usize,
+    /// How many of them owe too many acks already: they were not asked, and are reported as gone.
+    pub(crate) refused: usize,
+}
+
 /// Turns the wheel until the engine is gone.
 async fn run_timer(engine: std::sync::Weak<Engine>, tick: Duration) {
     let mut ticks = tokio::time::interval(tick);
@@ -296,102 +316,13 @@ async fn run_timer(engine: std::sync::Weak<Engine>, tick: Duration) {
                 tokio::task::yield_now().await;
             }
         }
-        for ns in engine.namespaces() {
-            let lost = ns.acks.expire(now);
+        engine.guard.log(now);
+        engine.namespaces.sweep();
+        for ns in engine.namespaces.with_acks_due(now) {
+            let lost = ns.expire_acks(now);
             if lost > 0 {
                 engine.metrics.expired_acks.inc_by(lost as u64);
             }
-        }
-    }
-}
-
-impl Local for Engine {
-    fn emit(&self, namespace: &str, event: &str, args: &Args, target: &Target, volatile: bool) -> usize {
-        let Some(ns) = self.namespaces.get(namespace) else { return 0 };
-        if ns.rooms.is_empty() {
-            return 0;
-        }
-        match event_packet(&ns.path, event, args, None) {
-            Ok(packet) => ns.broadcast(self, packet, target, volatile),
-            Err(error) => {
-                tracing::warn!(%error, "an event from the bus was not sent");
-                0
-            }
-        }
-    }
-
-    fn emit_with_ack(
-        &self,
-        namespace: &str,
-        event: &str,
-        args: &Args,
-        target: &Target,
-        ttl: Duration,
-        sink: Arc<dyn AckSink>,
-    ) -> usize {
-        let Some(ns) = self.namespaces.get(namespace) else { return 0 };
-        self.ask_local(ns, event, args, target, ttl, sink).0
-    }
-
-    fn join(&self, namespace: &str, target: &Target, rooms: &[RoomName]) -> usize {
-        self.namespace(namespace).map_or(0, |ns| ns.rooms.join_all(target, rooms))
-    }
-
-    fn leave(&self, namespace: &str, target: &Target, rooms: &[RoomName]) -> usize {
-        self.namespace(namespace).map_or(0, |ns| ns.rooms.leave_all(target, rooms))
-    }
-
-    fn disconnect(&self, namespace: &str, target: &Target, close: bool) -> usize {
-        self.namespace(namespace).map_or(0, |ns| ns.disconnect(target, close))
-    }
-
-    fn close_room(&self, namespace: &str, room: &RoomName) -> usize {
-        self.namespace(namespace).map_or(0, |ns| ns.rooms.close(room))
-    }
-
-    fn members(&self, namespace: &str, target: &Target) -> Vec<SocketId> {
-        self.namespace(namespace).map(|ns| ns.members(target)).unwrap_or_default()
-    }
-
-    fn count(&self, namespace: &str, target: &Target) -> usize {
-        self.namespace(namespace).map_or(0, |ns| ns.rooms.count(target))
-    }
-
-    fn sockets(
-        &self,
-        namespace: &str,
-        target: &Target,
-        from: u64,
-        limit: usize,
-        fields: &SocketFields,
-    ) -> SocketsPage {
-        self.namespace(namespace).map(|ns| ns.page(target, from, limit, fields)).unwrap_or_default()
-    }
-
-    fn socket(&self, namespace: &str, id: &str, fields: &SocketFields) -> Option<SocketInfo> {
-        self.namespace(namespace)?.connected(id)?.describe(fields)
-    }
-
-    fn namespaces(&self) -> Vec<(NamespacePath, u64)> {
-        let count = |ns: &Arc<Namespace>| (ns.path.clone(), ns.rooms.count(&Target::everyone()) as u64);
-        Engine::namespaces(self).map(count).filter(|(_, sockets)| *sockets > 0).collect()
-    }
-
-    fn rooms(&self, namespace: &str, after: Option<&RoomName>, limit: usize) -> RoomsPage {
-        self.namespace(namespace).map(|ns| ns.rooms.names(after, limit)).unwrap_or_default()
-    }
-
-    fn server_event(
-        &self,
-        namespace: &str,
-        event: &str,
-        args: Args,
-        from: NodeId,
-    ) -> BoxFuture<'static, Option<Args>> {
-        let handler = self.namespaces.get(namespace).and_then(|ns| ns.handlers.server_events.get(event));
-        match handler {
-            Some(handler) => handler(from, args),
-            None => Box::pin(std::future::ready(None)),
         }
     }
 }

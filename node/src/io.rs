@@ -15,7 +15,7 @@ use crate::{
     engine::Engine,
     error::{EmitError, Partial},
     ns::{
-        Namespace,
+        Handlers, Namespace,
         operator::Broadcast,
         remote::RemoteSocket,
         socket::{IntoRooms, Socket},
@@ -30,25 +30,59 @@ use crate::{
 pub struct Io {
     engine: Arc<Engine>,
     ns: Arc<Namespace>,
+    /// This node may not have the namespace: `ns` then is one that nobody can join.
+    elsewhere: bool,
 }
 
 impl Io {
     pub(crate) fn new(engine: Arc<Engine>, ns: Arc<Namespace>) -> Self {
-        Self { engine, ns }
+        Self { engine, ns, elsewhere: false }
     }
 
-    /// The same server in another namespace; `None` if there is no such namespace.
+    /// The same server in another namespace; `None` if there can be no such namespace.
+    ///
+    /// A path that a [pattern](crate::ServerBuilder::namespace_pattern) means can be named whether this node has a client
+    /// there or not: others may. A path that only a [predicate](crate::ServerBuilder::namespace_when) could accept, if
+    /// there is one predicate; with several, only while this node has a client there.
     pub fn of(&self, namespace: &str) -> Option<Self> {
         let path = NamespacePath::from(namespace);
-        Some(Self { engine: self.engine.clone(), ns: self.engine.namespace(&path)? })
+        Some(Self::new(self.engine.clone(), self.engine.namespaces.of(&path)?))
+    }
+
+    /// The same server in any namespace, whether this node knows it or not: other nodes may have clients there. `None` if no
+    /// client could name it.
+    ///
+    /// ```
+    /// # fn f(io: sockeye::Io, order: u64) -> Option<()> {
+    /// // This node has registered `/` only; others serve `/orders-1`, `/orders-2` and so on.
+    /// io.of_any(&format!("/orders-{order}"))?.emit("shipped", ());
+    /// # Some(()) }
+    /// ```
+    pub fn of_any(&self, namespace: &str) -> Option<Self> {
+        let path = NamespacePath::from(namespace);
+        if let Some(ns) = self.engine.namespaces.of(&path) {
+            return Some(Self::new(self.engine.clone(), ns));
+        }
+        NamespacePath::can_travel(&path).then(|| Self {
+            engine: self.engine.clone(),
+            ns: Arc::new(Namespace::new(path, Handlers::default())),
+            elsewhere: true,
+        })
+    }
+
+    /// This node's part of the namespace. One that it did not have may have come to be meanwhile.
+    pub(crate) fn ns(&self) -> Arc<Namespace> {
+        let now = if self.elsewhere { self.engine.namespaces.get(&self.ns.path) } else { None };
+        now.unwrap_or_else(|| self.ns.clone())
+    }
+
+    /// What a placeholder of the namespace's pattern stands for.
+    pub fn param(&self, name: &str) -> Option<&str> {
+        self.ns.param(name)
     }
 
     pub(crate) fn engine(&self) -> &Arc<Engine> {
         &self.engine
-    }
-
-    pub(crate) fn ns(&self) -> &Namespace {
-        &self.ns
     }
 
     /// This namespace.
@@ -58,7 +92,7 @@ impl Io {
 
     /// Everyone in the namespace, on all nodes.
     pub fn all(&self) -> Broadcast {
-        Broadcast::new(self.engine.clone(), self.ns.clone())
+        Broadcast::new(self.engine.clone(), self.ns())
     }
 
     /// The members of one or more rooms, on all nodes. A socket's id is the name of its own room.
@@ -86,7 +120,7 @@ impl Io {
         let cluster = self.engine.cluster();
         let (mut here, mut changes) = (0, Vec::new());
         for room in rooms.into_rooms() {
-            here += self.ns.rooms.close(&room);
+            here += self.ns().rooms.close(&room);
             changes.push(cluster.close_room(&self.ns.path, &room));
         }
         Changed::everywhere(here, cluster.clone(), changes)
@@ -95,19 +129,19 @@ impl Io {
     /// A socket of this node by its id, also one whose connect handler has not decided.
     pub fn socket(&self, id: &str) -> Option<Socket> {
         let id = SocketId::parse(id)?;
-        self.ns.rooms.get(&id).map(Socket)
+        self.ns().rooms.get(&id).map(Socket)
     }
 
     /// The connected sockets of this node, in no order. (Those of all nodes: [`Broadcast::fetch_sockets`].)
     pub fn sockets(&self) -> Vec<Socket> {
         let mut sockets = Vec::new();
-        self.ns.rooms.each_connected(&Target::everyone(), |socket| sockets.push(Socket(socket.clone())));
+        self.ns().rooms.each_connected(&Target::everyone(), |socket| sockets.push(Socket(socket.clone())));
         sockets
     }
 
     /// The ids of this node's connected sockets in a room, in no order. (Those of all nodes: [`Broadcast::sockets`].)
     pub fn participants(&self, room: impl Into<RoomName>) -> Vec<SocketId> {
-        self.ns.members(&Target::room(room))
+        self.ns().members(&Target::room(room))
     }
 
     /// A connected socket of any node by its id, with everything that is known of it but the headers.
@@ -141,7 +175,7 @@ impl Io {
     }
 
     async fn find(&self, id: &str, fields: &SocketFields) -> Partial<Option<RemoteSocket>> {
-        if let Some(info) = self.ns.connected(id).and_then(|socket| socket.describe(fields)) {
+        if let Some(info) = self.ns().connected(id).and_then(|socket| socket.describe(fields)) {
             let found = RemoteSocket::new(self.clone(), self.engine.node, info);
             return Partial { value: Some(found), missing: Vec::new() };
         }
@@ -184,7 +218,7 @@ impl Io {
     pub async fn rooms(&self, after: Option<&str>, limit: usize) -> Partial<Vec<RoomInfo>> {
         let (after, limit) = (after.map(RoomName::from), limit.clamp(1, ROOMS_MOST));
         let asked = self.engine.cluster().rooms(&self.ns.path, after.as_ref(), limit);
-        let own = self.ns.rooms.names(after.as_ref(), limit);
+        let own = self.ns().rooms.names(after.as_ref(), limit);
         let Partial { mut value, missing } = asked.await.into();
         value.push(own);
         Partial { value: merged(value, limit), missing }

@@ -38,6 +38,8 @@ mod engine;
 mod error;
 mod http;
 mod io;
+mod limits;
+mod local;
 mod metrics;
 mod ns;
 mod reason;
@@ -58,18 +60,25 @@ pub use sockeye_proto::{
 pub use crate::{
     builder::{BuildError, ServerBuilder},
     changed::Changed,
-    conn::{handshake::Handshake, outbox::OutboxLimits},
+    conn::{
+        handshake::Handshake,
+        outbox::{OutboxLimits, SlowPolicy},
+    },
     error::{Answer, CallError, DataError, EmitError, Gathered, Partial},
     http::cors::Cors,
     io::{Io, NamespaceInfo, RoomInfo},
+    limits::LimitsMode,
     ns::{
         answers::Acks,
         builder::NamespaceBuilder,
         connect::ConnectRefused,
         context::{Context, HandlerKind},
-        extract::{AckSender, Attachments, Auth, EventName, FromContext, HandshakeRef, Rejection, State},
+        extract::{
+            AckSender, Attachments, Auth, EventName, FromContext, HandshakeRef, Params, Rejection, State,
+        },
         fetch::{FetchSockets, SocketPage, SocketPages},
         handler::{AckFailed, Arguments, Fallible, Handler, IntoAck, IntoConnect, Plain},
+        namespaces::NamespaceRequest,
         operator::Broadcast,
         remote::RemoteSocket,
         socket::{IntoRooms, Socket},

@@ -11,7 +11,7 @@ use prometheus::{
 };
 use sockeye_proto::{DecodeError, eio::TransportKind, name::NamespacePath};
 
-use crate::{cluster::ACKS_PENDING_HELP, engine::Engine, reason::DisconnectReason};
+use crate::{cluster::ACKS_PENDING_HELP, engine::Engine, limits, reason::DisconnectReason};
 
 /// One counter for each kind of Socket.IO packet.
 #[derive(Debug)]
@@ -62,7 +62,8 @@ pub(crate) struct Metrics {
     disconnections: IntCounterVec,
     namespace_connects: IntCounterVec,
     decode_errors: IntCounterVec,
-    limit_rejections: IntCounterVec,
+    pub(crate) limit_rejections: IntCounterVec,
+    pub(crate) limit_warnings: IntCounterVec,
     outbox_dropped: IntCounterVec,
     handler_errors: IntCounterVec,
     pub(crate) handler_panics: IntCounter,
@@ -76,6 +77,7 @@ pub(crate) struct Metrics {
     by_namespace: Mutex<HashMap<NamespacePath, IntGauge>>,
     rooms: IntGaugeVec,
     acks_pending: IntGauge,
+    namespaces: IntGauge,
     queue_bytes: Gauge,
     ready: IntGaugeVec,
 }
@@ -145,6 +147,11 @@ impl Metrics {
                 "What a limit kept out.",
                 "limit",
             )?,
+            limit_warnings: register.counters(
+                "limit_warnings_total",
+                "What a limit would have kept out if it were enforced.",
+                "limit",
+            )?,
             outbox_dropped: register.counters(
                 "send_queue_dropped_total",
                 "Packets that a slow client did not get.",
@@ -180,6 +187,10 @@ impl Metrics {
                 let opts = Opts::new("sockeye_acks_pending", ACKS_PENDING_HELP).const_label("scope", "local");
                 register.add(IntGauge::with_opts(opts)?)?
             },
+            namespaces: register.add(IntGauge::with_opts(opts(
+                "namespaces",
+                "Namespaces that exist on this node; dynamic ones while somebody is in them.",
+            ))?)?,
             queue_bytes: register.add(Gauge::with_opts(opts(
                 "send_queue_bytes",
                 "Bytes that wait to be sent, all clients together.",
@@ -209,10 +220,11 @@ impl Metrics {
                 self.handshakes.with_label_values(&[transport, result]);
             }
         }
-        for limit in ["payload", "namespaces", "request_time", "accept"] {
+        for limit in limits::LABELS {
             self.limit_rejections.with_label_values(&[limit]);
+            self.limit_warnings.with_label_values(&[limit]);
         }
-        for reason in ["volatile", "slow"] {
+        for reason in ["volatile", "slow", "overflow"] {
             self.outbox_dropped.with_label_values(&[reason]);
         }
         for kind in ["extract", "handler", "reply"] {
@@ -223,11 +235,15 @@ impl Metrics {
     /// The whole registry in Prometheus' text format, with the gauges that are counted only when asked for.
     pub(crate) fn text(&self, engine: &Engine) -> String {
         let mut pending = 0;
-        for ns in engine.namespaces() {
-            self.rooms.with_label_values(&[ns.path.as_str()]).set(ns.rooms.room_count() as i64);
+        self.rooms.reset();
+        let all = engine.namespaces.all();
+        let namespaces = all.len();
+        for ns in all {
+            self.rooms.with_label_values(&[ns.label.as_str()]).add(ns.rooms.room_count() as i64);
             pending += ns.acks.len();
         }
         self.acks_pending.set(pending as i64);
+        self.namespaces.set(namespaces as i64);
         self.queue_bytes
             .set(engine.registry.all().iter().map(|conn| conn.outbox.depth().0).sum::<usize>() as f64);
         let connected = engine.cluster().bus_connected();
@@ -316,6 +332,9 @@ impl Metrics {
 
     pub(crate) fn decode_error(&self, error: DecodeError) {
         self.decode_errors.with_label_values(&[error.layer().as_str(), error.kind()]).inc();
+        if let Some(limit) = error.limit() {
+            self.limit_rejected(limit);
+        }
     }
 
     pub(crate) fn limit_rejected(&self, limit: &str) {

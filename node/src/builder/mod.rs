@@ -23,8 +23,13 @@ use crate::{
     engine::{Config, Engine},
     http::cors::Cors,
     io::Io,
+    limits::LimitsMode,
     metrics::Metrics,
-    ns::{Namespace, builder::NamespaceBuilder},
+    ns::{
+        Namespace,
+        builder::NamespaceBuilder,
+        namespaces::{Dynamic, Matcher, Namespaces},
+    },
     server::Server,
     state::StateMap,
 };
@@ -48,6 +53,7 @@ pub struct ServerBuilder {
     transports: Vec<TransportKind>,
     connect_timeout: Duration,
     limits: Limits,
+    limits_mode: LimitsMode,
     outbox: OutboxLimits,
     mailbox: usize,
     concurrency: usize,
@@ -59,6 +65,14 @@ pub struct ServerBuilder {
     registry: Option<Registry>,
     state: StateMap,
     namespaces: Vec<(NamespacePath, NamespaceBuilder)>,
+    dynamic: Vec<DynamicNamespace>,
+}
+
+/// Namespaces that come and go, as they were registered.
+struct DynamicNamespace {
+    label: String,
+    matcher: Result<Matcher, String>,
+    builder: NamespaceBuilder,
 }
 
 impl std::fmt::Debug for ServerBuilder {
@@ -77,6 +91,7 @@ impl Default for ServerBuilder {
             transports: vec![TransportKind::Polling, TransportKind::WebSocket],
             connect_timeout: Duration::from_secs(45),
             limits: Limits::default(),
+            limits_mode: LimitsMode::default(),
             outbox: OutboxLimits::default(),
             mailbox: 64,
             concurrency: 16,
@@ -88,6 +103,7 @@ impl Default for ServerBuilder {
             registry: None,
             state: StateMap::default(),
             namespaces: Vec::new(),
+            dynamic: Vec::new(),
         }
     }
 }
@@ -116,6 +132,19 @@ impl ServerBuilder {
             let ns = Arc::new(Namespace::new(path.clone(), builder.handlers));
             if namespaces.insert(path.clone(), ns).is_some() {
                 problems.push(format!("namespace {path} was added twice: register all its handlers at once"));
+            }
+        }
+        let mut dynamic = Vec::new();
+        for DynamicNamespace { label, matcher, builder } in self.dynamic {
+            for check in builder.checks {
+                if let Err(problem) = check(&self.state) {
+                    problems.push(format!("namespaces {label}: {problem}"));
+                }
+            }
+            let (label, handlers) = (NamespacePath::from(label), Arc::new(builder.handlers));
+            match matcher {
+                Ok(matcher) => dynamic.push(Dynamic { matcher, handlers, label }),
+                Err(problem) => problems.push(format!("namespaces {label}: {problem}")),
             }
         }
         if !problems.is_empty() {
@@ -153,6 +182,7 @@ impl ServerBuilder {
             websocket: self.transports.contains(&TransportKind::WebSocket),
             connect_timeout: self.connect_timeout,
             limits: self.limits,
+            limits_mode: self.limits_mode,
             outbox: self.outbox,
             mailbox: self.mailbox,
             concurrency: self.concurrency,
@@ -165,6 +195,7 @@ impl ServerBuilder {
             Arc::new(Namespace::new(NamespacePath::root(), NamespaceBuilder::new().handlers))
         });
         let root = root.clone();
+        let namespaces = Namespaces::new(namespaces, dynamic);
         let engine = Engine::new(node, boot, keys, config, metrics, self.state, namespaces);
         engine.start(cluster);
         Ok(Server { io: Io::new(engine.clone(), root), engine, registry })

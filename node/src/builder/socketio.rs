@@ -1,11 +1,15 @@
 //! Namespaces, their handlers and how those run.
 
-use std::any::Any;
+use std::{any::Any, future::Future, sync::Arc};
 
 use sockeye_proto::name::NamespacePath;
 
-use super::ServerBuilder;
-use crate::ns::builder::NamespaceBuilder;
+use super::{DynamicNamespace, ServerBuilder};
+use crate::ns::{
+    builder::NamespaceBuilder,
+    namespaces::{Matcher, NamespaceRequest},
+    pattern::Pattern,
+};
 
 impl ServerBuilder {
     /// Adds a namespace and its handlers. Clients that ask for a namespace that was not added are refused with
@@ -28,6 +32,68 @@ impl ServerBuilder {
         register: impl FnOnce(NamespaceBuilder) -> NamespaceBuilder,
     ) -> Self {
         self.namespaces.push((NamespacePath::from(path), register(NamespaceBuilder::new())));
+        self
+    }
+
+    /// Adds all namespaces whose path fits a pattern: `{name}` stands for one or more characters other than a slash,
+    /// `{*name}` for any. Handlers learn what it stands for from [`Params`](crate::Params) or
+    /// [`Socket::param`](crate::Socket::param).
+    ///
+    /// Each path is a namespace of its own, with its own rooms, that exists while somebody is in it. Namespaces that were
+    /// added by name come first, then patterns in the order in which they were added, then predicates.
+    ///
+    /// ```
+    /// use sockeye::{Params, Server, Socket};
+    ///
+    /// let builder = Server::builder().namespace_pattern("/tenant-{id}", |ns| {
+    ///     ns.on_connect(async |socket: Socket, params: Params| {
+    ///         socket.emit("tenant", params.get("id"));
+    ///     })
+    /// });
+    /// ```
+    pub fn namespace_pattern(
+        mut self,
+        pattern: &str,
+        register: impl FnOnce(NamespaceBuilder) -> NamespaceBuilder,
+    ) -> Self {
+        self.dynamic.push(DynamicNamespace {
+            label: pattern.to_owned(),
+            matcher: Pattern::parse(pattern).map(Matcher::Pattern),
+            builder: register(NamespaceBuilder::new()),
+        });
+        self
+    }
+
+    /// Adds all namespaces that a predicate accepts. It is asked each time that a client wants to join one, also when
+    /// others are in it already; a client that it does not accept is told `Invalid namespace`.
+    ///
+    /// `name` stands for all of these namespaces in metrics.
+    ///
+    /// ```
+    /// use sockeye::{NamespaceRequest, Server, Socket};
+    ///
+    /// async fn exists(request: NamespaceRequest) -> bool {
+    ///     request.path().starts_with("/project/") // or ask a database
+    /// }
+    /// let builder = Server::builder().namespace_when("projects", exists, |ns| {
+    ///     ns.on("where", async |socket: Socket| socket.namespace().to_string())
+    /// });
+    /// ```
+    pub fn namespace_when<F, Fut>(
+        mut self,
+        name: &str,
+        predicate: F,
+        register: impl FnOnce(NamespaceBuilder) -> NamespaceBuilder,
+    ) -> Self
+    where
+        F: Fn(NamespaceRequest) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = bool> + Send + 'static,
+    {
+        self.dynamic.push(DynamicNamespace {
+            label: name.to_owned(),
+            matcher: Ok(Matcher::When(Arc::new(move |request| Box::pin(predicate(request))))),
+            builder: register(NamespaceBuilder::new()),
+        });
         self
     }
 

@@ -48,7 +48,6 @@ pub(super) enum Collected {
     Rooms(Vec<RoomsPage>),
 }
 
-
 impl Gather {
     /// Takes one answer, or one part of it. An answer of a node that was not known when the request began counts.
     pub(super) fn answer(&mut self, from: NodeId, part: u32, more: bool, answer: Answer) -> Progress {

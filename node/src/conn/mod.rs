@@ -42,11 +42,12 @@ use sockeye_proto::{
 
 use crate::{
     engine::Engine,
-    ns::{connect, socket::SocketInner},
+    limits::Limit,
+    ns::{connect, namespaces::Found, socket::SocketInner},
     reason::DisconnectReason,
 };
 use handshake::Handshake;
-use outbox::{Item, Outbox, PollBody, Pushed, Sink};
+use outbox::{Item, Outbox, PollBody, Pushed, Sink, SlowPolicy};
 
 /// How long a session that the server closed is kept for its client to poll its last packets.
 const GOODBYE: Duration = Duration::from_secs(10);
@@ -62,6 +63,10 @@ impl Clock {
 
     pub(crate) fn now(self) -> Time {
         Time(self.0.elapsed().as_millis() as u64)
+    }
+
+    pub(crate) fn micros(self) -> u64 {
+        self.0.elapsed().as_micros() as u64
     }
 }
 
@@ -156,7 +161,6 @@ impl Conn {
     /// Handles one Engine.IO packet that came on the given lane.
     pub(crate) fn receive(self: &Arc<Self>, lane: Lane, packet: EioPacket<'_>) -> Received {
         let engine = &self.engine;
-        let limits = &engine.config.limits;
         let pong = matches!(packet, EioPacket::Pong(_));
         let mut core = self.core.lock();
         if core.closed.is_some() {
@@ -172,8 +176,8 @@ impl Conn {
                 }
                 return Received::Handled;
             }
-            Step::Text(text) => core.assembler.text(text, limits),
-            Step::Binary(data) => core.assembler.binary(data, limits),
+            Step::Text(text) => engine.guard.decode(|limits| core.assembler.text(text, limits)),
+            Step::Binary(data) => core.assembler.binary(data, engine.guard.limits()),
             Step::ReplyProbe => return Received::Probe,
             Step::Upgraded => return Received::Upgraded,
             Step::DropProbe => return Received::DropProbe,
@@ -222,17 +226,24 @@ impl Conn {
             }
             Inbound::Connect { namespace, auth } => {
                 engine.metrics.packets_received.connect.inc();
-                let Some(ns) = engine.namespace(&namespace) else {
-                    drop(core);
-                    engine.metrics.namespace_connect("unknown");
-                    let path = NamespacePath::from(&*namespace);
-                    self.send(&Packet::connect_error(
-                        path,
-                        Bytes::from_static(br#"{"message":"Invalid namespace"}"#),
-                    ));
-                    return Received::Handled;
+                let found = engine.namespaces.find(&namespace);
+                let path = match &found {
+                    Found::Namespace(ns) => ns.path.clone(),
+                    Found::Ask(_) => NamespacePath::from(&*namespace),
+                    Found::Nothing => {
+                        drop(core);
+                        self.no_such_namespace(NamespacePath::from(&*namespace));
+                        return Received::Handled;
+                    }
                 };
-                let ticket = match core.mux.begin(ns.path.clone(), limits.max_namespaces) {
+                let guard = &engine.guard;
+                let begun = match core.mux.begin(path.clone(), guard.limits().max_namespaces) {
+                    Err(MuxError::TooMany) if guard.passes(Limit::Namespaces) => {
+                        core.mux.begin(path.clone(), guard.ceilings().max_namespaces)
+                    }
+                    begun => begun,
+                };
+                let ticket = match begun {
                     Ok(ticket) => ticket,
                     Err(MuxError::Already) => {
                         drop(core);
@@ -241,16 +252,20 @@ impl Conn {
                     }
                     Err(MuxError::TooMany) => {
                         drop(core);
-                        engine.metrics.limit_rejected("namespaces");
+                        guard.met(Limit::Namespaces, 1, 1);
                         self.send(&Packet::connect_error(
-                            ns.path.clone(),
+                            path,
                             Bytes::from_static(br#"{"message":"Too many namespaces on one connection"}"#),
                         ));
                         return Received::Handled;
                     }
                 };
                 drop(core);
-                connect::begin(self, &ns, auth, ticket);
+                match found {
+                    Found::Namespace(ns) => connect::begin(self, &ns, auth, ticket),
+                    Found::Ask(candidates) => connect::ask(self, path, candidates, auth, ticket),
+                    Found::Nothing => {}
+                }
                 Received::Handled
             }
             // Only servers send it.
@@ -294,6 +309,12 @@ impl Conn {
     }
 
     // === namespaces ===
+
+    /// Tells the client that there is no such namespace.
+    pub(crate) fn no_such_namespace(self: &Arc<Self>, path: NamespacePath) {
+        self.engine.metrics.namespace_connect("unknown");
+        self.send(&Packet::connect_error(path, Bytes::from_static(br#"{"message":"Invalid namespace"}"#)));
+    }
 
     /// The connect handler said yes. False if the connection was closed meanwhile.
     pub(crate) fn accept(&self, path: &str, ticket: Ticket, socket: &Arc<SocketInner>) -> bool {
@@ -356,6 +377,14 @@ impl Conn {
         self.outbox.push(item, volatile, now, &self.engine.config.outbox)
     }
 
+    /// As [`push`](Self::push), for an event, which may be dropped if the policy for slow clients says so.
+    pub(crate) fn push_event(&self, item: Item, volatile: bool, now: Time) -> Pushed {
+        match self.push(item, volatile, now) {
+            Pushed::Overflow if self.engine.config.outbox.policy == SlowPolicy::DropEvents => Pushed::Skipped,
+            pushed => pushed,
+        }
+    }
+
     /// Does what a push asks for. True if the packet was queued.
     pub(crate) fn settle(self: &Arc<Self>, pushed: Pushed) -> bool {
         match pushed {
@@ -366,6 +395,10 @@ impl Conn {
             }
             Pushed::Dropped => {
                 self.engine.metrics.outbox_dropped("volatile", 1);
+                false
+            }
+            Pushed::Skipped => {
+                self.engine.metrics.outbox_dropped("overflow", 1);
                 false
             }
             Pushed::Overflow => {
@@ -401,6 +434,7 @@ impl Conn {
         let lost = self.outbox.close(slow, goodbye);
         if slow {
             engine.metrics.outbox_dropped("slow", lost as u64);
+            engine.metrics.limit_rejected(self.outbox.overflow());
         }
         // A client between two GETs has not heard that it was thrown out; it would take an unknown session for a fault and
         // come back.

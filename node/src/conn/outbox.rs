@@ -16,7 +16,7 @@ use sockeye_proto::Time;
 use tokio::net::TcpStream;
 
 pub(crate) use super::item::Item;
-pub use super::limits::OutboxLimits;
+pub use super::limits::{OutboxLimits, SlowPolicy};
 
 /// Frames up to this size are copied together into one write; larger ones leave from where they are.
 const COPY_LIMIT: usize = 16 * 1024;
@@ -57,6 +57,8 @@ pub(crate) enum Pushed {
     Dirty,
     /// A volatile packet that was not worth waiting for.
     Dropped,
+    /// An event for which there was no room, where such events are dropped.
+    Skipped,
     /// The client is too slow: the caller must close it.
     Overflow,
     /// The connection is closing or gone.
@@ -114,6 +116,8 @@ struct Inner {
     closing: bool,
     /// What a GET is answered with when nothing is left after that.
     goodbye: PollBody,
+    /// The bound that was met last, as the label of its counter.
+    overflow: &'static str,
 }
 
 impl Outbox {
@@ -130,6 +134,7 @@ impl Outbox {
             reader_waits: false,
             closing: false,
             goodbye: PollBody::Close,
+            overflow: "outbox_age",
         };
         Self { inner: Mutex::new(inner), long: AtomicBool::new(false) }
     }
@@ -152,10 +157,12 @@ impl Outbox {
         if !inner.queue.is_empty() {
             let bytes = inner.bytes + size;
             let packets = inner.queue.len() + 1;
-            if volatile && (bytes > limits.soft_bytes || packets > limits.soft_packets) {
+            let drops = volatile && limits.policy != SlowPolicy::Close;
+            if drops && (bytes > limits.soft_bytes || packets > limits.soft_packets) {
                 return Pushed::Dropped;
             }
             if bytes > limits.hard_bytes || packets > limits.hard_packets {
+                inner.overflow = if bytes > limits.hard_bytes { "outbox_bytes" } else { "outbox_packets" };
                 return Pushed::Overflow;
             }
         } else {
@@ -400,6 +407,17 @@ impl Outbox {
 
     pub(crate) fn is_closing(&self) -> bool {
         self.inner.lock().closing
+    }
+
+    /// Too many packets wait for the client elsewhere.
+    pub(crate) fn overflowed(&self) -> Pushed {
+        self.inner.lock().overflow = "outbox_packets";
+        Pushed::Overflow
+    }
+
+    /// Which bound of the outbox the client that is closed as slow has met.
+    pub(crate) fn overflow(&self) -> &'static str {
+        self.inner.lock().overflow
     }
 
     /// Since when nothing moved although packets wait.

@@ -30,6 +30,7 @@ fn wide() -> OutboxLimits {
         soft_packets: usize::MAX,
         hard_bytes: usize::MAX,
         hard_packets: usize::MAX,
+        policy: SlowPolicy::default(),
         max_age: Duration::MAX,
     }
 }

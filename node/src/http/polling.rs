@@ -21,6 +21,7 @@ use sockeye_proto::eio::{
 use super::{error_text, leaving, refuse};
 use crate::{
     conn::{Conn, Received, outbox::PollBody},
+    limits::Limit,
     reason::DisconnectReason,
 };
 
@@ -138,7 +139,11 @@ where
         conn.close(DisconnectReason::ParseError);
         return refuse(RequestError::BadRequest);
     };
-    for packet in decode_payload(text, engine.config.limits.max_packets_per_payload) {
+    let guard = &engine.guard;
+    for (n, packet) in decode_payload(text, guard.ceilings().max_packets_per_payload).enumerate() {
+        if n == guard.limits().max_packets_per_payload && !guard.enforces() {
+            guard.met(Limit::Packets, 1, 0);
+        }
         match packet.map_or_else(|error| conn.fail(error), |packet| conn.receive(Lane::Main, packet)) {
             Received::Full(socket) => {
                 let settings = &engine.config.session;

@@ -22,6 +22,7 @@ use tokio::{
 use super::Namespace;
 use crate::{
     cluster::{AckSink, RemoteAck},
+    engine::Asked,
     error::{Answer, Gathered, Partial},
 };
 
@@ -60,7 +61,7 @@ struct Forget {
 
 impl Drop for Forget {
     fn drop(&mut self) {
-        self.ns.acks.forget(self.id);
+        self.ns.forget_ack(self.id);
     }
 }
 
@@ -86,6 +87,8 @@ pub struct Acks {
     asked: usize,
     answered: usize,
     gone: usize,
+    /// Of those who are gone, who were not asked because they owe too many answers.
+    refused: usize,
     /// The other nodes may still say something.
     remote_open: bool,
     /// How many they asked is not known yet.
@@ -106,6 +109,7 @@ impl Acks {
             asked: 0,
             answered: 0,
             gone: 0,
+            refused: 0,
             remote_open: false,
             counting: false,
             missing_nodes: Vec::new(),
@@ -116,9 +120,10 @@ impl Acks {
     }
 
     /// So many clients of this node were asked.
-    pub(crate) fn asked_here(&mut self, recipients: usize, ns: &Arc<Namespace>, id: u64) {
-        self.asked = recipients;
-        self.local = Some(Forget { ns: ns.clone(), id });
+    pub(crate) fn asked_here(&mut self, asked: Asked, ns: &Arc<Namespace>) {
+        self.asked = asked.recipients;
+        self.refused = asked.refused;
+        self.local = Some(Forget { ns: ns.clone(), id: asked.id });
     }
 
     /// Other nodes are asked too.
@@ -187,6 +192,11 @@ impl Acks {
     /// Whether nothing more can come: everyone has answered or is gone.
     pub fn is_finished(&self) -> bool {
         !self.remote_open && self.answered + self.gone >= self.asked && self.ready.is_empty()
+    }
+
+    /// Whether nobody was asked because all of them owe too many answers.
+    pub(crate) fn was_refused(&self) -> bool {
+        self.refused > 0 && self.refused == self.asked
     }
 
     /// Whether the time is over.

@@ -11,7 +11,10 @@ pub(crate) mod extract;
 pub(crate) mod fetch;
 pub(crate) mod handler;
 pub(crate) mod inbox;
+pub(crate) mod namespaces;
 pub(crate) mod operator;
+pub(crate) mod pattern;
+pub(crate) mod rate;
 pub(crate) mod remote;
 pub(crate) mod rooms;
 pub(crate) mod socket;
@@ -21,8 +24,9 @@ use std::{collections::HashMap, sync::Arc};
 use futures_util::future::BoxFuture;
 use smallvec::SmallVec;
 use sockeye_proto::{
+    Time,
     bus::Target,
-    id::NodeId,
+    id::{NodeId, SocketId},
     name::NamespacePath,
     prepared::{Packet, Prepared},
     sio::{Args, IntoArgs, RESERVED},
@@ -39,6 +43,8 @@ use crate::{
 };
 use acks::Acks;
 use handler::{ConnectCall, EventCall};
+use namespaces::{Dynamic, Matcher};
+use pattern::Captures;
 use rooms::Rooms;
 
 /// A handler of server-to-server events: gets the sender and the arguments, returns the answer.
@@ -63,10 +69,20 @@ impl Handlers {
     }
 }
 
+/// What a dynamic namespace was made of.
+struct Origin {
+    of: Arc<Dynamic>,
+    captures: Captures,
+}
+
 /// One namespace of this node.
 pub(crate) struct Namespace {
     pub(crate) path: NamespacePath,
-    pub(crate) handlers: Handlers,
+    /// What stands for it in metrics: its path, or the pattern of a dynamic one.
+    pub(crate) label: NamespacePath,
+    pub(crate) handlers: Arc<Handlers>,
+    /// Of a dynamic namespace, where it comes from.
+    origin: Option<Origin>,
     pub(crate) rooms: Rooms,
     pub(crate) acks: Acks,
 }
@@ -79,7 +95,56 @@ impl std::fmt::Debug for Namespace {
 
 impl Namespace {
     pub(crate) fn new(path: NamespacePath, handlers: Handlers) -> Self {
-        Self { path, handlers, rooms: Rooms::new(), acks: Acks::default() }
+        let (label, handlers) = (path.clone(), Arc::new(handlers));
+        Self { path, label, handlers, origin: None, rooms: Rooms::new(), acks: Acks::default() }
+    }
+
+    pub(crate) fn dynamic(path: NamespacePath, of: &Arc<Dynamic>, captures: Captures) -> Self {
+        let (label, handlers) = (of.label.clone(), of.handlers.clone());
+        let origin = Some(Origin { of: of.clone(), captures });
+        Self { path, label, handlers, origin, rooms: Rooms::new(), acks: Acks::default() }
+    }
+
+    /// Whether it exists only while somebody is in it.
+    pub(crate) fn is_dynamic(&self) -> bool {
+        self.origin.is_some()
+    }
+
+    /// Whether clients may ask for it without a predicate's leave.
+    pub(crate) fn asks_nobody(&self) -> bool {
+        !matches!(&self.origin, Some(origin) if matches!(origin.of.matcher, Matcher::When(_)))
+    }
+
+    /// What a placeholder of the pattern stands for in this namespace's path.
+    pub(crate) fn param(&self, name: &str) -> Option<&str> {
+        let captures = &self.origin.as_ref()?.captures;
+        let (_, range) = captures.iter().find(|(of, _)| **of == *name)?;
+        self.path.get(range.clone())
+    }
+
+    /// All placeholders in the order of the pattern, with what they stand for.
+    pub(crate) fn params(&self) -> impl Iterator<Item = (&str, &str)> {
+        let captures = self.origin.iter().flat_map(|origin| &origin.captures);
+        captures.map(|(name, range)| (&**name, &self.path[range.clone()]))
+    }
+
+    /// Nobody waits any longer for what this ack would bring.
+    pub(crate) fn forget_ack(&self, id: u64) {
+        self.released(id, &self.acks.forget(id));
+    }
+
+    /// Gives up the acks whose time is over; returns how many answers never came.
+    pub(crate) fn expire_acks(&self, now: Time) -> usize {
+        let expired = self.acks.expire(now);
+        expired.iter().for_each(|(id, sockets)| self.released(*id, sockets));
+        expired.iter().map(|(_, sockets)| sockets.len()).sum()
+    }
+
+    /// These sockets owe that ack no more: what a client never answers must not gather.
+    fn released(&self, id: u64, sockets: &[SocketId]) {
+        for socket in sockets.iter().filter_map(|socket| self.rooms.get(socket)) {
+            socket.owe_no_more(id);
+        }
     }
 
     /// Sends a packet to everyone on this node whom the target means; returns how many.
@@ -126,11 +191,12 @@ fn fan_out(
 /// Gathers what a fan-out leaves to do: connections for the flushers, in one go each, and clients that are too slow.
 struct Fanout<'a> {
     engine: &'a Engine,
-    now: sockeye_proto::Time,
+    now: Time,
     dirty: SmallVec<[Vec<Arc<Conn>>; 4]>,
     slow: Vec<Arc<Conn>>,
     reached: usize,
     dropped: u64,
+    skipped: u64,
 }
 
 impl<'a> Fanout<'a> {
@@ -142,6 +208,7 @@ impl<'a> Fanout<'a> {
             slow: Vec::new(),
             reached: 0,
             dropped: 0,
+            skipped: 0,
         }
     }
 
@@ -153,6 +220,7 @@ impl<'a> Fanout<'a> {
                 self.dirty[self.engine.flusher_index(conn.key())].push(conn.clone());
             }
             Pushed::Dropped => self.dropped += 1,
+            Pushed::Skipped => self.skipped += 1,
             Pushed::Overflow => self.slow.push(conn.clone()),
             Pushed::Closed => {}
         }
@@ -167,6 +235,9 @@ impl<'a> Fanout<'a> {
         }
         if self.dropped > 0 {
             self.engine.metrics.outbox_dropped("volatile", self.dropped);
+        }
+        if self.skipped > 0 {
+            self.engine.metrics.outbox_dropped("overflow", self.skipped);
         }
         for conn in self.slow {
             conn.close(DisconnectReason::Slow);

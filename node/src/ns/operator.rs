@@ -133,9 +133,8 @@ impl Broadcast {
             return Ok(acks);
         }
         let sink = LocalSink::new(self.engine.node, sender.clone());
-        let (recipients, id) =
-            self.engine.ask_local(&self.ns, event, &args, &self.target, self.timeout, sink);
-        acks.asked_here(recipients, &self.ns, id);
+        let asked = self.engine.ask_local(&self.ns, event, &args, &self.target, self.timeout, sink);
+        acks.asked_here(asked, &self.ns);
         if self.is_remote() {
             acks.expect_others();
             self.engine.cluster().emit_with_ack(
@@ -154,12 +153,14 @@ impl Broadcast {
     ///
     /// # Errors
     /// [`CallError::Timeout`]; [`CallError::Disconnected`] as soon as it is known that no target is connected, or that the
-    /// one that was asked is gone.
+    /// one that was asked is gone; [`CallError::TooManyPending`] if it is on this node and owes
+    /// [`Limits::max_pending_acks`](crate::Limits::max_pending_acks) answers already.
     pub async fn call(self, event: &str, args: impl IntoArgs) -> Result<Args, CallError> {
         let timeout = self.timeout;
         let mut acks = self.emit_with_ack(event, args)?;
         match acks.next().await {
             Some(answer) => Ok(answer.args),
+            None if acks.was_refused() => Err(CallError::TooManyPending),
             None if acks.is_finished() && !acks.is_over() => Err(CallError::Disconnected),
             None => Err(CallError::Timeout(timeout)),
         }
@@ -172,7 +173,7 @@ impl Broadcast {
         if self.nobody() || rooms.is_empty() {
             return Changed::local(0);
         }
-        let here = self.ns.rooms.join_all(&self.target, &rooms);
+        let here = self.ns.rooms.join_all(&self.target, &rooms, &self.engine.guard);
         self.changed(here, |cluster| cluster.join(&self.ns.path, &self.target, &rooms))
     }
 

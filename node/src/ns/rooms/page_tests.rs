@@ -88,7 +88,7 @@ proptest! {
                     }
                 }
                 Step::Join(at, room) => {
-                    rooms.join(&sockets[at].id, &[room.into()]);
+                    rooms.join(&sockets[at].id, &[room.into()], &sockets[0].conn.engine.guard);
                     if let Some((_, rooms)) = model.get_mut(sockets[at].id.as_str()) {
                         rooms.insert(room.into());
                     }
@@ -134,7 +134,11 @@ fn rooms_are_listed_in_order_and_in_portions() {
     for (n, socket) in sockets.iter().enumerate() {
         rooms.insert(socket);
         rooms.confirm(&socket.id);
-        rooms.join(&socket.id, &[format!("room {:03}", n / 2).into(), "all".into()]);
+        rooms.join(
+            &socket.id,
+            &[format!("room {:03}", n / 2).into(), "all".into()],
+            &sockets[0].conn.engine.guard,
+        );
     }
     assert_eq!(rooms.room_count(), 151, "not once for each shard");
     let (mut names, mut after) = (Vec::new(), None);
@@ -155,7 +159,7 @@ fn rooms_are_listed_in_order_and_in_portions() {
     let listed = |rooms: &Rooms| rooms.names(None, 1000).0.into_iter().find(|(name, _)| *name == host);
     assert_eq!(listed(&rooms), None, "nobody else is in it");
     for guests in 1..20 {
-        rooms.join(&sockets[guests].id, std::slice::from_ref(&host));
+        rooms.join(&sockets[guests].id, std::slice::from_ref(&host), &sockets[0].conn.engine.guard);
         assert_eq!(listed(&rooms), Some((host.clone(), guests as u64 + 1)));
         assert_eq!(rooms.count(&Target::room(host.clone())), guests + 1);
     }
@@ -173,7 +177,7 @@ fn a_page_of_a_hundred_thousand_costs_little_more_than_itself() {
         let names = [(1, "most"), (50, "some"), (1000, "few")];
         for (divisor, name) in names {
             if (n + 1) % divisor == 0 {
-                rooms.join(&socket.id, &[name.into()]);
+                rooms.join(&socket.id, &[name.into()], &sockets[0].conn.engine.guard);
             }
         }
     }
