@@ -7,7 +7,7 @@ use clap::Parser;
 use serde::Deserialize;
 use sockeye::{
     Args, Auth, CallError, ConnectRefused, Cors, Data, DisconnectReason, EventName, HandshakeRef, Io,
-    NamespaceBuilder, Params, RoomName, Server, Socket, Spread, Value,
+    NamespaceBuilder, Params, RoomName, Server, Socket, Spread, Value, engineio,
 };
 use tokio::{
     net::TcpListener,
@@ -83,6 +83,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .namespace_pattern("/dyn-{id}", |ns| {
             ns.on_connect(async |socket: Socket, params: Params| {
                 socket.emit("id", params.get("id"));
+            })
+        })
+        .engine_io("/engine.io/", |endpoint| {
+            endpoint.on_message(async |client: engineio::Client, message: engineio::Message| {
+                client.send(message);
             })
         })
         .build()

@@ -18,14 +18,15 @@ use sockeye_proto::{
     id::{NodeId, Sid, SidKeys, SocketId},
     name::NamespacePath,
     prepared::Packet,
-    sio::Args,
+    sio::{Args, Parsers},
 };
 use tokio::sync::Notify;
 
 use crate::{
     cluster::{AckSink, Cluster, Local},
     conn::{Clock, Conn, flusher::Flusher, outbox::OutboxLimits, registry::Registry, wheel::Wheel},
-    http::cors::Cors,
+    engineio::{self, Mounted},
+    http::{Endpoint, cors::Cors},
     limits::{Guard, LimitsMode},
     metrics::Metrics,
     ns::{Namespace, namespaces::Namespaces, rate::EventRate, socket::Owes},
@@ -38,12 +39,15 @@ use crate::{
 pub(crate) struct Config {
     pub(crate) name: String,
     pub(crate) path: String,
+    /// Endpoints of Engine.IO alone.
+    pub(crate) raw: Vec<Mounted>,
     pub(crate) session: Settings,
     pub(crate) polling: bool,
     pub(crate) websocket: bool,
     pub(crate) connect_timeout: Duration,
     pub(crate) limits: Limits,
     pub(crate) limits_mode: LimitsMode,
+    pub(crate) parser: Parsers,
     pub(crate) outbox: OutboxLimits,
     pub(crate) mailbox: usize,
     pub(crate) concurrency: usize,
@@ -138,6 +142,16 @@ impl Engine {
     pub(crate) fn cluster(&self) -> &Arc<Cluster> {
         // `start` runs before anything that could ask: the builder does both.
         self.cluster.get().expect("the engine was started")
+    }
+
+    /// What a new client of this endpoint needs if it does not speak Socket.IO.
+    pub(crate) fn raw_inbox(&self, endpoint: Endpoint) -> Option<engineio::Inbox> {
+        match endpoint {
+            Endpoint::SocketIo => None,
+            Endpoint::Raw(index) => {
+                Some(engineio::Inbox::new(index, self.config.raw[index].endpoint.clone()))
+            }
+        }
     }
 
     /// The connection that a client means by this text, if it lives here.
@@ -253,7 +267,7 @@ impl Engine {
         }
         let deadline = self.clock.now().plus(ttl);
         // Noted before the packet can leave: an answer may be faster than this function.
-        let id = ns.acks.open(sockets.iter().map(|socket| socket.id), sink, deadline);
+        let id = ns.acks.open(sockets.iter().map(|socket| socket.id.clone()), sink, deadline);
         let mut refused = 0;
         sockets.retain(|socket| match socket.owe(id) {
             Owes::This => true,

@@ -8,8 +8,10 @@
 //! * [`NamespaceBuilder`]: registering handlers; what they may take is [`FromContext`], what they may return [`IntoAck`]
 //! * `ns`: namespaces, rooms, acks, mailboxes
 //! * `conn`: connections: sessions, outboxes, the flusher, the timer
+//! * [`engineio`]: endpoints for clients that want Engine.IO alone
 //! * `http`: requests, long-polling, the upgrade to WebSocket, the accept loop
 //! * `cluster`: what the nodes say to each other
+//! * [`parser`]: how packets are written on the wire
 //! * `metrics`, `admin`: what Prometheus and load balancers see
 //!
 //! ```no_run
@@ -35,13 +37,17 @@ mod changed;
 mod cluster;
 mod conn;
 mod engine;
+pub mod engineio;
 mod error;
+#[cfg(doctest)]
+mod guides;
 mod http;
 mod io;
 mod limits;
 mod local;
 mod metrics;
 mod ns;
+pub mod parser;
 mod reason;
 mod sent;
 mod server;
@@ -54,7 +60,7 @@ pub use sockeye_proto::{
     eio::TransportKind,
     id::{NodeId, SocketId},
     name::{NamespacePath, RoomName},
-    sio::{Args, ArgsError, Binary, Data, IntoArgs, Spread, Value},
+    sio::{Args, ArgsError, Binary, Data, IntoArgs, Parsers, Spread, Value},
 };
 
 pub use crate::{
@@ -89,8 +95,3 @@ pub use crate::{
     service::SocketIoService,
     state::StateMap,
 };
-
-/// Compiles the examples of the README.
-#[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-struct Readme;

@@ -22,6 +22,8 @@ pub(crate) struct PacketCounters {
     binary_ack: IntCounter,
     pub(crate) connect: IntCounter,
     pub(crate) disconnect: IntCounter,
+    /// Messages of raw Engine.IO endpoints: text, binary.
+    raw: [IntCounter; 2],
 }
 
 impl PacketCounters {
@@ -34,6 +36,7 @@ impl PacketCounters {
             binary_ack: of("binary_ack"),
             connect: of("connect"),
             disconnect: of("disconnect"),
+            raw: [of("raw_text"), of("raw_binary")],
         }
     }
 
@@ -312,6 +315,14 @@ impl Metrics {
 
     pub(crate) fn packets_sent(&self, binary: bool, ack: bool, count: u64) {
         self.packets_sent.of(binary, ack).inc_by(count);
+    }
+
+    pub(crate) fn message_received(&self, binary: bool) {
+        self.packets_received.raw[usize::from(binary)].inc();
+    }
+
+    pub(crate) fn message_sent(&self, binary: bool) {
+        self.packets_sent.raw[usize::from(binary)].inc();
     }
 
     pub(crate) fn received_websocket(&self, bytes: usize) {

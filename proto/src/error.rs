@@ -64,6 +64,7 @@ macro_rules! errors {
 errors! {
     BodyTooLarge          Http      "body_too_large"          "the request body exceeds the payload limit"
     BodyNotText           Http      "body_not_text"           "the request body is not UTF-8 text"
+    BodyNotForm           Http      "body_not_form"           "the request body is not the form of a JSONP request"
 
     ReservedBits          WebSocket "reserved_bits"           "a frame has a reserved bit set but no extension was agreed"
     ReservedOpcode        WebSocket "reserved_opcode"         "a frame has a reserved opcode"
@@ -81,14 +82,15 @@ errors! {
     UnknownPacket         EngineIo  "unknown_packet"          "an Engine.IO packet has an unknown type"
     BadBase64             EngineIo  "bad_base64"              "a binary Engine.IO packet is not base64"
     TooManyPackets        EngineIo  "too_many_packets"        "a polling payload has too many packets"
+    BadLength             EngineIo  "bad_length"              "a length within a polling payload is malformed or does not fit"
 
     EmptyMessage          SocketIo  "empty_message"           "a Socket.IO packet is empty"
     BadPacketType         SocketIo  "bad_packet_type"         "a Socket.IO packet has an unknown type"
     BadAttachmentCount    SocketIo  "bad_attachment_count"    "the attachment count of a Socket.IO packet is malformed"
-    TooManyAttachments    SocketIo  "too_many_attachments"    "a Socket.IO packet announces too many attachments"
+    TooManyAttachments    SocketIo  "too_many_attachments"    "a Socket.IO packet has too many attachments"
     BadPlaceholder        SocketIo  "bad_placeholder"         "a placeholder refers to no attachment"
     UnexpectedBinary      SocketIo  "unexpected_binary"       "binary data came while no attachment was awaited"
-    UnexpectedText        SocketIo  "unexpected_text"         "text came while an attachment was awaited"
+    UnexpectedText        SocketIo  "unexpected_text"         "text came where binary was awaited"
     BadNamespace          SocketIo  "bad_namespace"           "a namespace is malformed"
     NamespaceTooLong      SocketIo  "namespace_too_long"      "a namespace is too long"
     BadAckId              SocketIo  "bad_ack_id"              "an acknowledgement id is missing, misplaced or too large"
@@ -100,6 +102,8 @@ errors! {
     BadEventName          SocketIo  "bad_event_name"          "an event has no name, or one that is no text or number"
     ReservedEvent         SocketIo  "reserved_event"          "an event has a reserved name"
     EventTooLong          SocketIo  "event_too_long"          "an event's name is too long"
+    BadMsgpack            SocketIo  "bad_msgpack"             "a packet is not valid msgpack"
+    BadPacket             SocketIo  "bad_packet"              "a packet is not what the server's parser reads"
     MessageTooLarge       SocketIo  "message_too_large"       "a packet with its attachments exceeds the payload limit"
 
     BusTooShort           Bus       "bus_too_short"           "a bus message is truncated"

@@ -15,12 +15,14 @@ use sockeye_proto::{
     eio::{TransportKind, session::Settings},
     id::{NodeId, SidKeys},
     name::NamespacePath,
+    sio::Parsers,
 };
 
 use crate::{
     cluster::{Cluster, ClusterConfig, ClusterMetrics},
     conn::outbox::OutboxLimits,
     engine::{Config, Engine},
+    engineio::Mounted,
     http::cors::Cors,
     io::Io,
     limits::LimitsMode,
@@ -54,6 +56,7 @@ pub struct ServerBuilder {
     connect_timeout: Duration,
     limits: Limits,
     limits_mode: LimitsMode,
+    parser: Parsers,
     outbox: OutboxLimits,
     mailbox: usize,
     concurrency: usize,
@@ -66,6 +69,7 @@ pub struct ServerBuilder {
     state: StateMap,
     namespaces: Vec<(NamespacePath, NamespaceBuilder)>,
     dynamic: Vec<DynamicNamespace>,
+    raw: Vec<Mounted>,
 }
 
 /// Namespaces that come and go, as they were registered.
@@ -92,6 +96,7 @@ impl Default for ServerBuilder {
             connect_timeout: Duration::from_secs(45),
             limits: Limits::default(),
             limits_mode: LimitsMode::default(),
+            parser: Parsers::Json,
             outbox: OutboxLimits::default(),
             mailbox: 64,
             concurrency: 16,
@@ -104,6 +109,7 @@ impl Default for ServerBuilder {
             state: StateMap::default(),
             namespaces: Vec::new(),
             dynamic: Vec::new(),
+            raw: Vec::new(),
         }
     }
 }
@@ -177,12 +183,14 @@ impl ServerBuilder {
         let config = Config {
             name,
             path: self.path,
+            raw: self.raw,
             session: self.settings,
             polling: self.transports.contains(&TransportKind::Polling),
             websocket: self.transports.contains(&TransportKind::WebSocket),
             connect_timeout: self.connect_timeout,
             limits: self.limits,
             limits_mode: self.limits_mode,
+            parser: self.parser,
             outbox: self.outbox,
             mailbox: self.mailbox,
             concurrency: self.concurrency,
@@ -203,9 +211,15 @@ impl ServerBuilder {
 
     fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
-        if !self.path.starts_with('/') || !self.path.ends_with('/') {
-            problems
-                .push(format!("path {:?} must begin and end with a slash, as in \"/socket.io/\"", self.path));
+        let paths = || std::iter::once(&self.path).chain(self.raw.iter().map(|raw| &raw.path));
+        for path in paths() {
+            if !path.starts_with('/') || !path.ends_with('/') {
+                problems
+                    .push(format!("path {path:?} must begin and end with a slash, as in \"/socket.io/\""));
+            }
+            if paths().filter(|other| *other == path).count() > 1 {
+                problems.push(format!("path {path:?} was given to two endpoints: each needs its own"));
+            }
         }
         if self.transports.is_empty() {
             problems.push("transports: there is none; name polling, websocket or both".into());

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use sockeye_proto::{
-    prepared::{Packet, Prepared, encode_polling},
+    prepared::{Packet, Prepared, binary_polling_len, encode_polling, push_binary_polling},
+    sio::{Parsers, parser::Message},
     ws::{Opcode, header},
 };
 
@@ -15,25 +16,43 @@ pub(crate) enum Item {
     Shared(Arc<Prepared>),
     /// The text of one Engine.IO packet that only this client gets.
     Text(Bytes),
+    /// A binary message that only this client gets.
+    Binary(Bytes),
     /// A WebSocket control frame, complete. Means nothing to long-polling.
     Frame(Bytes),
 }
 
 impl Item {
-    /// A packet with one recipient is kept as text; with attachments it needs the frames of a shared one.
-    pub(crate) fn single(packet: &Packet) -> Self {
-        if packet.has_binary() {
-            return Self::Shared(Arc::new(Prepared::new(packet.clone())));
+    /// A packet with one recipient is kept as its one message; if it has several it needs the frames of a shared one.
+    pub(crate) fn single(packet: &Packet, parser: &Parsers) -> Self {
+        if matches!(parser, Parsers::Json) && !packet.has_binary() {
+            let mut text = Vec::new();
+            encode_polling(packet, &mut text);
+            return Self::Text(text.into());
         }
-        let mut text = Vec::new();
-        encode_polling(packet, &mut text);
-        Self::Text(text.into())
+        Self::other(packet, parser)
+    }
+
+    #[inline(never)]
+    fn other(packet: &Packet, parser: &Parsers) -> Self {
+        if !matches!(parser, Parsers::Json) {
+            let mut messages = parser.encode(packet);
+            match messages.pop() {
+                Some(Message::Text(text)) if messages.is_empty() => {
+                    return Self::Text(format!("4{text}").into());
+                }
+                Some(Message::Binary(data)) if messages.is_empty() => return Self::Binary(data),
+                _ => {}
+            }
+        }
+        Self::Shared(Arc::new(Prepared::with_parser(packet.clone(), parser.clone())))
     }
 
     pub(crate) fn websocket_len(&self) -> usize {
         match self {
             Self::Shared(packet) => packet.websocket().len(),
             Self::Text(text) => header(Opcode::Text, text.len()).1 + text.len(),
+            Self::Binary(data) => header(Opcode::Binary, data.len()).1 + data.len(),
             Self::Frame(frame) => frame.len(),
         }
     }
@@ -42,8 +61,27 @@ impl Item {
     pub(crate) fn size(&self) -> usize {
         match self {
             Self::Shared(packet) => packet.len_hint(),
-            Self::Text(text) => text.len(),
-            Self::Frame(frame) => frame.len(),
+            Self::Text(bytes) | Self::Binary(bytes) | Self::Frame(bytes) => bytes.len(),
+        }
+    }
+
+    /// How many Engine.IO packets this is to long-polling, and how many bytes of a payload.
+    pub(crate) fn polling_size(&self) -> (usize, usize) {
+        match self {
+            Self::Shared(packet) => (packet.messages(), packet.polling().len()),
+            Self::Text(text) => (1, text.len()),
+            Self::Binary(data) => (1, binary_polling_len(data)),
+            Self::Frame(_) => (0, 0),
+        }
+    }
+
+    /// Appends those packets.
+    pub(crate) fn write_polling(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Shared(packet) => out.extend_from_slice(packet.polling()),
+            Self::Text(text) => out.extend_from_slice(text),
+            Self::Binary(data) => push_binary_polling(data, out),
+            Self::Frame(_) => {}
         }
     }
 
@@ -51,16 +89,20 @@ impl Item {
     pub(crate) fn write_websocket(&self, out: &mut Vec<u8>, skip: usize) {
         match self {
             Self::Shared(packet) => out.extend_from_slice(&packet.websocket()[skip..]),
-            Self::Text(text) => {
-                let (head, used) = header(Opcode::Text, text.len());
-                if skip < used {
-                    out.extend_from_slice(&head[skip..used]);
-                    out.extend_from_slice(text);
-                } else {
-                    out.extend_from_slice(&text[skip - used..]);
-                }
-            }
+            Self::Text(text) => write_frame(Opcode::Text, text, out, skip),
+            Self::Binary(data) => write_frame(Opcode::Binary, data, out, skip),
             Self::Frame(frame) => out.extend_from_slice(&frame[skip..]),
         }
+    }
+}
+
+/// Appends one frame from `skip` on.
+fn write_frame(opcode: Opcode, payload: &[u8], out: &mut Vec<u8>, skip: usize) {
+    let (head, used) = header(opcode, payload.len());
+    if skip < used {
+        out.extend_from_slice(&head[skip..used]);
+        out.extend_from_slice(payload);
+    } else {
+        out.extend_from_slice(&payload[skip - used..]);
     }
 }

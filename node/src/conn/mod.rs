@@ -17,6 +17,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    task::Waker,
     time::{Duration, Instant},
 };
 
@@ -26,23 +27,26 @@ use smallvec::SmallVec;
 use sockeye_proto::{
     Time,
     eio::{
-        TransportKind,
+        Protocol, TransportKind,
         packet::Packet as EioPacket,
         session::{CloseReason, Due, Lane, Session, Step},
     },
     error::{DecodeError, Layer},
-    id::{Sid, SocketId},
+    id::Sid,
     name::NamespacePath,
     prepared::Packet,
     sio::{
-        assembler::{Assembler, Inbound},
+        Inbound,
         mux::{Mux, MuxError, Ticket},
+        parser::AnyDecoder,
     },
 };
 
 use crate::{
     engine::Engine,
-    limits::Limit,
+    engineio,
+    http::Endpoint,
+    limits::{Guard, Limit},
     ns::{connect, namespaces::Found, socket::SocketInner},
     reason::DisconnectReason,
 };
@@ -73,13 +77,28 @@ impl Clock {
 /// What the state machines say, guarded together: one frame is handled at a time.
 struct Core {
     session: Session,
-    assembler: Assembler,
+    decoder: AnyDecoder,
     mux: Mux<Arc<SocketInner>>,
     /// Set once, by whoever closes the connection.
     closed: Option<DisconnectReason>,
 }
 
 impl Core {
+    fn text<'a>(&mut self, text: &'a str, guard: &Guard) -> Result<Option<Inbound<'a>>, DecodeError> {
+        match &mut self.decoder {
+            // Asked again, it would read the message twice.
+            AnyDecoder::Custom(_) => self.decoder.text(text, guard.ceilings()),
+            decoder => guard.decode(|limits| decoder.text(text, limits)),
+        }
+    }
+
+    fn binary<'a>(&mut self, data: &'a [u8], guard: &Guard) -> Result<Option<Inbound<'a>>, DecodeError> {
+        match &mut self.decoder {
+            AnyDecoder::MsgPack => guard.decode(|limits| self.decoder.binary(data, limits)),
+            decoder => decoder.binary(data, guard.ceilings()),
+        }
+    }
+
     /// The client's socket in a namespace, and whether the client never joined any.
     fn member(&self, namespace: &str) -> (Option<Arc<SocketInner>>, bool) {
         (self.mux.get(namespace).cloned(), self.mux.connect_deadline().is_some())
@@ -92,6 +111,8 @@ pub(crate) struct Conn {
     pub(crate) engine: Arc<Engine>,
     pub(crate) handshake: Arc<Handshake>,
     pub(crate) outbox: Outbox,
+    /// For clients of a raw Engine.IO endpoint: no packet of theirs means anything to Socket.IO.
+    pub(crate) raw: Option<Box<engineio::Inbox>>,
     /// Which entry of the timer wheel counts; older ones are ignored.
     scheduled: AtomicU64,
     /// Never held while a handler runs, a room is looked up or another lock than a leaf is taken.
@@ -108,6 +129,7 @@ impl Conn {
     /// Opens a session, registers it and has its first deadline watched.
     pub(crate) fn open(
         engine: &Arc<Engine>,
+        endpoint: Endpoint,
         transport: TransportKind,
         sink: Sink,
         handshake: Handshake,
@@ -121,11 +143,15 @@ impl Conn {
                 engine: engine.clone(),
                 handshake: handshake.clone(),
                 outbox: Outbox::new(sink.take().unwrap_or(Sink::Polling)),
+                raw: engine.raw_inbox(endpoint).map(Box::new),
                 scheduled: AtomicU64::new(0),
                 core: Mutex::new(Core {
-                    session: Session::open(now, transport, &engine.config.session),
-                    assembler: Assembler::new(),
-                    mux: Mux::new(now.plus(engine.config.connect_timeout)),
+                    session: Session::open(now, transport, Protocol::V4, &engine.config.session),
+                    decoder: engine.config.parser.decoder(),
+                    mux: match endpoint {
+                        Endpoint::SocketIo => Mux::new(now.plus(engine.config.connect_timeout)),
+                        Endpoint::Raw(_) => Mux::without_deadline(),
+                    },
                     closed: None,
                 }),
             });
@@ -140,6 +166,18 @@ impl Conn {
             }
             sink = Some(conn.outbox.switch(Sink::Closed));
         }
+    }
+
+    /// The client has been told that its session is open.
+    pub(crate) fn opened(self: &Arc<Self>) {
+        if self.raw.is_some() {
+            engineio::opened(self);
+        }
+    }
+
+    /// Which of the server's endpoints this is a client of.
+    pub(crate) fn endpoint(&self) -> Endpoint {
+        self.raw.as_ref().map_or(Endpoint::SocketIo, |raw| Endpoint::Raw(raw.index))
     }
 
     /// The short name under which the registry and the timer know this connection.
@@ -176,9 +214,19 @@ impl Conn {
                 }
                 return Received::Handled;
             }
-            Step::Text(text) => engine.guard.decode(|limits| core.assembler.text(text, limits)),
-            Step::Binary(data) => core.assembler.binary(data, engine.guard.limits()),
-            Step::ReplyProbe => return Received::Probe,
+            Step::Text(text) if self.raw.is_some() => {
+                let message = engineio::Message::Text(text.to_string());
+                drop(core);
+                return self.receive_raw(message);
+            }
+            Step::Binary(data) if self.raw.is_some() => {
+                let message = engineio::Message::Binary(Bytes::copy_from_slice(data));
+                drop(core);
+                return self.receive_raw(message);
+            }
+            Step::Text(text) => core.text(text, &engine.guard),
+            Step::Binary(data) => core.binary(data, &engine.guard),
+            Step::Pong(_) | Step::ReplyProbe => return Received::Probe,
             Step::Upgraded => return Received::Upgraded,
             Step::DropProbe => return Received::DropProbe,
             Step::ClosedByPeer => {
@@ -285,6 +333,14 @@ impl Conn {
         }
     }
 
+    fn receive_raw(self: &Arc<Self>, message: engineio::Message) -> Received {
+        self.engine.metrics.message_received(matches!(message, engineio::Message::Binary(_)));
+        if engineio::submit(self, engineio::Job::Message(message)) {
+            return Received::Full(self.clone());
+        }
+        Received::Handled
+    }
+
     /// Closes the connection because of what the client sent, as the JavaScript server does.
     pub(crate) fn fail(self: &Arc<Self>, error: DecodeError) -> Received {
         self.engine.metrics.decode_error(error);
@@ -327,9 +383,10 @@ impl Conn {
     }
 
     /// Takes a socket out of its namespace; afterwards its packets are ignored.
-    pub(crate) fn leave(&self, path: &str, id: SocketId, ticket: Ticket) -> Left {
+    pub(crate) fn leave(&self, path: &str, ticket: Ticket) -> Left {
         let mux = &mut self.core.lock().mux;
-        match mux.get(path).map(|socket| socket.id == id) {
+        // Not by the id: clients of Engine.IO 3 have the same one again when they join again.
+        match mux.get(path).map(|socket| socket.ticket == ticket) {
             Some(true) => {
                 mux.leave(path);
                 return Left::Joined;
@@ -370,7 +427,12 @@ impl Conn {
 
     /// The same; a volatile packet may be dropped. False if it was not queued.
     pub(crate) fn send_with(self: &Arc<Self>, packet: &Packet, volatile: bool) -> bool {
-        self.settle(self.push(Item::single(packet), volatile, self.engine.clock.now()))
+        self.settle(self.push(self.item(packet), volatile, self.engine.clock.now()))
+    }
+
+    /// A packet that only this client gets, as it is queued.
+    pub(crate) fn item(&self, packet: &Packet) -> Item {
+        Item::single(packet, &self.engine.config.parser)
     }
 
     pub(crate) fn push(&self, item: Item, volatile: bool, now: Time) -> Pushed {
@@ -420,7 +482,7 @@ impl Conn {
             }
             core.closed = Some(reason);
             core.session.close(CloseReason::ForcedClose);
-            core.assembler.clear();
+            core.decoder.clear();
             core.mux.drain().collect()
         };
         let engine = &self.engine;
@@ -448,6 +510,9 @@ impl Conn {
         for socket in sockets {
             socket.closed(reason);
         }
+        if self.raw.is_some() {
+            engineio::submit(self, engineio::Job::Close(reason));
+        }
         true
     }
 
@@ -455,9 +520,20 @@ impl Conn {
 
     /// Called by the timer wheel.
     pub(crate) fn on_timer(self: &Arc<Self>, noted: u64, now: Time) {
-        if self.scheduled.load(Ordering::Acquire) != noted {
-            return;
+        if self.scheduled.load(Ordering::Acquire) == noted {
+            self.do_what_is_due(now);
         }
+    }
+
+    /// Does at once what the timer, whose ticks are coarse, would do a moment later.
+    pub(crate) fn meet_deadline(self: &Arc<Self>) {
+        let now = self.engine.clock.now();
+        if self.next_deadline() <= now {
+            self.do_what_is_due(now);
+        }
+    }
+
+    fn do_what_is_due(self: &Arc<Self>, now: Time) {
         let engine = &self.engine;
         let (mut failed, mut ping) = (None, false);
         {
@@ -554,13 +630,18 @@ pub(crate) enum Left {
     Nothing,
 }
 
+/// Handlers that a reader may have to wait for.
+pub(crate) trait Backlog: Send + Sync {
+    /// Whether the reader may go on; if not, the waker is woken when it may.
+    fn has_room(&self, waker: &Waker) -> bool;
+}
+
 /// What a received packet asks the reader to do.
-#[derive(Debug)]
 pub(crate) enum Received {
     /// Go on.
     Handled,
-    /// Go on once this socket's handlers have caught up.
-    Full(Arc<SocketInner>),
+    /// Go on once the handlers have caught up.
+    Full(Arc<dyn Backlog>),
     /// Answer the probe on the lane that it came from.
     Probe,
     /// That lane is the connection's transport from now on.

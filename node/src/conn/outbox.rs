@@ -315,22 +315,17 @@ impl Outbox {
         }
         let mut packets = 0;
         while let Some(item) = inner.queue.front() {
-            let (bytes, more): (&[u8], usize) = match item {
-                Item::Shared(packet) => (packet.polling(), 1 + packet.packet().attachments().len()),
-                Item::Text(text) => (text, 1),
-                Item::Frame(_) => {
-                    inner.queue.pop_front();
-                    continue;
+            let (more, bytes) = item.polling_size();
+            if more > 0 {
+                if !body.is_empty() {
+                    if body.len() + 1 + bytes > max_payload || packets + more > POLL_PACKETS {
+                        break;
+                    }
+                    body.push(0x1e);
                 }
-            };
-            if !body.is_empty() {
-                if body.len() + 1 + bytes.len() > max_payload || packets + more > POLL_PACKETS {
-                    break;
-                }
-                body.push(0x1e);
+                item.write_polling(body);
+                packets += more;
             }
-            body.extend_from_slice(bytes);
-            packets += more;
             let size = item.size();
             inner.bytes = inner.bytes.saturating_sub(size);
             inner.queue.pop_front();

@@ -18,7 +18,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::{error_text, open_text, refuse};
+use super::{Endpoint, error_text, open_text, refuse};
 use crate::{
     conn::{
         Conn, Received,
@@ -106,7 +106,12 @@ impl Wire {
 }
 
 /// Opens a session that is a WebSocket from the start.
-pub(crate) fn open<B>(engine: &Arc<Engine>, mut request: Request<B>, handshake: Handshake) -> Response<Body> {
+pub(crate) fn open<B>(
+    engine: &Arc<Engine>,
+    endpoint: Endpoint,
+    mut request: Request<B>,
+    handshake: Handshake,
+) -> Response<Body> {
     let foreign = request.extensions().get::<super::OwnAcceptLoop>().is_none();
     let (response, upgrade) = match switch(&mut request) {
         Ok(switched) => switched,
@@ -124,12 +129,12 @@ pub(crate) fn open<B>(engine: &Arc<Engine>, mut request: Request<B>, handshake: 
         server.metrics.handshakes_ok[1].inc();
         match Wire::recover(upgraded, foreign) {
             Wire::Tcp(stream, first) => {
-                let conn = welcome(&server, Sink::Tcp(stream.clone()), handshake);
+                let conn = welcome(&server, endpoint, Sink::Tcp(stream.clone()), handshake);
                 drop(server);
                 task::run(conn, stream, Reader::new(Decoder::new()), first).await;
             }
             Wire::Other(stream) => {
-                let conn = welcome(&server, Sink::Stream, handshake);
+                let conn = welcome(&server, endpoint, Sink::Stream, handshake);
                 drop(server);
                 Box::pin(task::run_stream(conn, stream, Reader::new(Decoder::new()), Vec::new())).await;
             }
@@ -138,12 +143,13 @@ pub(crate) fn open<B>(engine: &Arc<Engine>, mut request: Request<B>, handshake: 
     response
 }
 
-fn welcome(engine: &Arc<Engine>, sink: Sink, handshake: Handshake) -> Arc<Conn> {
-    let conn = Conn::open(engine, TransportKind::WebSocket, sink, handshake);
+fn welcome(engine: &Arc<Engine>, endpoint: Endpoint, sink: Sink, handshake: Handshake) -> Arc<Conn> {
+    let conn = Conn::open(engine, endpoint, TransportKind::WebSocket, sink, handshake);
     // The task that comes next sends it: no need to wake a flusher.
     conn.outbox.claim();
     let text = format!("0{}", open_text(&conn));
     conn.settle(conn.push(Item::Text(text.into()), false, engine.clock.now()));
+    conn.opened();
     conn
 }
 
@@ -164,6 +170,10 @@ pub(crate) fn probe<B>(conn: Arc<Conn>, mut request: Request<B>) -> Response<Bod
     };
     if let Err(error) = conn.with_session(|session| session.begin_probe(engine.clock.now(), settings)) {
         engine.metrics.upgrade("refused");
+        if error == RequestError::BadRequest && settings.allow_upgrades {
+            engine.spawn(turn_away(upgrade));
+            return response;
+        }
         return refuse(error);
     }
     conn.deadline_moved_closer();
@@ -199,6 +209,14 @@ pub(crate) fn probe<B>(conn: Arc<Conn>, mut request: Request<B>) -> Response<Bod
         }
     });
     response
+}
+
+/// A WebSocket for a session that has one, or is being probed by one, is closed as soon as it is open: so the JavaScript
+/// server does it, and a client finds an end where it did not expect a refusal.
+async fn turn_away(upgrade: OnUpgrade) {
+    if let Ok(upgraded) = upgrade.await {
+        let _ = Wire::recover(upgraded, true).write_all(&close_frame(None, "")).await;
+    }
 }
 
 /// A WebSocket that may become the session's transport. When it comes to nothing, the session is told, once.

@@ -44,7 +44,7 @@ impl Namespace {
     /// The ids of the connected sockets that the target means.
     pub(crate) fn members(&self, target: &Target) -> Vec<SocketId> {
         let mut members = Vec::new();
-        self.rooms.each_connected(target, |socket| members.push(socket.id));
+        self.rooms.each_connected(target, |socket| members.push(socket.id.clone()));
         members
     }
 

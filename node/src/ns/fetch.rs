@@ -4,7 +4,6 @@
 //! only what was asked for, and nobody waits for it any more once it failed to answer.
 
 use std::{
-    collections::VecDeque,
     future::{Future, IntoFuture},
     pin::Pin,
     sync::Arc,
@@ -178,25 +177,29 @@ impl SocketPages {
         stream::unfold(self, |mut pages| async move { pages.next().await.map(|page| (page, pages)) })
     }
 
-    /// Every node that has more gives an equal share of one page.
+    /// Every node that has more gives an equal share of one page; where there are more nodes than sockets on a page, those
+    /// that come first.
     async fn round(&mut self) -> SocketPage {
         let FetchSockets { io, target, fields, page_size, .. } = &self.what;
-        let parts = self.others.len() + usize::from(self.here.is_some());
-        let share = page_size.div_ceil(parts);
-        let asked = (!self.others.is_empty())
-            .then(|| io.engine().cluster().sockets(io.namespace(), target, &self.others, share, fields));
-        let own = self.here.map(|from| io.ns().page(target, from, share, fields)).unwrap_or_default();
-        let answers = match asked {
-            Some(asked) => asked.await,
+        let (here, parts) = (usize::from(self.here.is_some()), self.others.len());
+        let asked = &self.others[..parts.min(page_size - here)];
+        let share = page_size / (here + asked.len());
+        let answers = (!asked.is_empty())
+            .then(|| io.engine().cluster().sockets(io.namespace(), target, asked, share, fields));
+        // This node takes what the division leaves.
+        let rest = page_size - share * asked.len();
+        let own = self.here.map(|from| io.ns().page(target, from, rest, fields)).unwrap_or_default();
+        let answers = match answers {
+            Some(answers) => answers.await,
             None => crate::cluster::Partial { value: Vec::new(), missing: Vec::new() },
         };
         self.here = own.next;
+        let later = self.others.split_off(asked.len());
         self.others = answers.value.iter().filter_map(|(node, page)| Some((*node, page.next?))).collect();
+        self.others.extend(later);
         self.missing.extend(&answers.missing);
-        let mut parts = VecDeque::from([(io.node_id(), own)]);
-        parts.extend(answers.value);
-        let sockets = parts
-            .into_iter()
+        let sockets = std::iter::once((io.node_id(), own))
+            .chain(answers.value)
             .flat_map(|(node, page)| page.sockets.into_iter().map(move |info| (node, info)))
             .map(|(node, info)| RemoteSocket::new(io.clone(), node, info))
             .collect();

@@ -20,7 +20,10 @@ use super::{
     handler::EventCall,
     socket::{Phase, Socket, SocketInner},
 };
-use crate::{conn::outbox::Item, reason::DisconnectReason};
+use crate::{
+    conn::{Backlog, outbox::Item},
+    reason::DisconnectReason,
+};
 
 /// Packets that may wait for the answer to CONNECT.
 const HELD: usize = 4096;
@@ -180,22 +183,6 @@ impl SocketInner {
         self.run_queue(false);
     }
 
-    /// Whether the reader may go on; if not, it is woken when it may.
-    pub(crate) fn has_room(&self, waker: &Waker) -> bool {
-        let mut inbox = self.inbox.lock();
-        if self.phase.load(Ordering::Acquire) == Phase::Closed as u8 {
-            return true;
-        }
-        if !inbox.is_paused(waker) && inbox.queue.len() <= self.conn.engine.config.mailbox / 2 {
-            return true;
-        }
-        let readers = &mut inbox.rare().readers;
-        if !readers.iter().any(|known| known.will_wake(waker)) {
-            readers.push(waker.clone());
-        }
-        false
-    }
-
     /// Starts a handler. True if it is over already; otherwise it goes on as a task of its own.
     fn start(self: &Arc<Self>, job: Job) -> bool {
         let engine = &self.conn.engine;
@@ -237,6 +224,23 @@ impl SocketInner {
                 socket.run_queue(false);
             }
         });
+        false
+    }
+}
+
+impl Backlog for SocketInner {
+    fn has_room(&self, waker: &Waker) -> bool {
+        let mut inbox = self.inbox.lock();
+        if self.phase.load(Ordering::Acquire) == Phase::Closed as u8 {
+            return true;
+        }
+        if !inbox.is_paused(waker) && inbox.queue.len() <= self.conn.engine.config.mailbox / 2 {
+            return true;
+        }
+        let readers = &mut inbox.rare().readers;
+        if !readers.iter().any(|known| known.will_wake(waker)) {
+            readers.push(waker.clone());
+        }
         false
     }
 }

@@ -30,7 +30,13 @@ pub(super) fn sockets(count: usize) -> Vec<Arc<SocketInner>> {
             futures_util::FutureExt::now_or_never(Server::builder().bus("memory://rooms-tests").build());
         let engine = server.expect("it does not wait").expect("nothing is wrong").service().engine;
         let handshake = Handshake::new("/", "", &HeaderMap::new(), None, false);
-        let conn = Conn::open(&engine, TransportKind::Polling, Sink::Polling, handshake);
+        let conn = Conn::open(
+            &engine,
+            crate::http::Endpoint::SocketIo,
+            TransportKind::Polling,
+            Sink::Polling,
+            handshake,
+        );
         let ns = engine.namespaces.get("/").expect("it is always there");
         (conn, ns)
     });
@@ -141,26 +147,26 @@ proptest! {
                     // A socket enters a namespace once.
                     if !model.0.contains_key(socket.id.as_str()) {
                         rooms.insert(socket);
-                        rooms.confirm(&socket.id);
+                        rooms.confirm(socket);
                         let own = RoomName::from(socket.id.as_str());
                         model.0.insert(socket.id.to_string(), BTreeSet::from([own]));
                     }
                 }
                 Step::Remove(socket) => {
-                    let id = sockets[*socket].id;
-                    let mut left = rooms.remove(&id);
+                    let socket = &sockets[*socket];
+                    let mut left = rooms.remove(socket);
                     left.sort();
-                    let known = model.0.remove(id.as_str()).unwrap_or_default();
+                    let known = model.0.remove(socket.id.as_str()).unwrap_or_default();
                     prop_assert_eq!(left, known.into_iter().collect::<Vec<_>>());
                 }
                 Step::Join(socket, joined) => {
-                    let (id, joined) = (sockets[*socket].id, names(joined));
-                    prop_assert_eq!(rooms.join(&id, &joined, &GUARD), model.0.contains_key(id.as_str()));
+                    let (id, joined) = (&sockets[*socket].id, names(joined));
+                    prop_assert_eq!(rooms.join(id, &joined, &GUARD), model.0.contains_key(id.as_str()));
                     model.join(id.as_str(), &joined);
                 }
                 Step::Leave(socket, left) => {
-                    let (id, left) = (sockets[*socket].id, names(left));
-                    prop_assert_eq!(rooms.leave(&id, &left), model.0.contains_key(id.as_str()));
+                    let (id, left) = (&sockets[*socket].id, names(left));
+                    prop_assert_eq!(rooms.leave(id, &left), model.0.contains_key(id.as_str()));
                     model.leave(id.as_str(), &left);
                 }
                 Step::JoinAll(meant, joined) => {
@@ -202,9 +208,8 @@ proptest! {
                 prop_assert_eq!(rooms.get(&socket.id).is_some(), known.is_some());
             }
         }
-        for id in model.0.keys() {
-            let id = SocketId::parse(id).expect("an id");
-            rooms.remove(&id);
+        for socket in &sockets {
+            rooms.remove(socket);
         }
         prop_assert!(rooms.is_empty());
         prop_assert_eq!(rooms.room_count(), 0, "a room ends with its last member");
@@ -239,7 +244,7 @@ fn large_rooms_overlap() {
     let rooms = Rooms::new();
     for (n, socket) in sockets.iter().enumerate() {
         rooms.insert(socket);
-        rooms.confirm(&socket.id);
+        rooms.confirm(socket);
         for divisor in [2, 3, 5] {
             if n % divisor == 0 {
                 rooms.join(&socket.id, &[RoomName::from(format!("{divisor}"))], &GUARD);
@@ -265,13 +270,13 @@ fn large_rooms_overlap() {
     assert_eq!(reached(&Target::everyone().except("2")), expected(&|n| n % 2 != 0));
     // Most of them go, others come into their slots.
     for socket in &sockets[500..] {
-        rooms.remove(&socket.id);
+        rooms.remove(socket);
     }
     assert_eq!(reached(&Target::everyone()), expected(&|n| n < 500));
     assert_eq!(reached(&two_or_three), expected(&|n| n < 500 && (n % 2 == 0 || n % 3 == 0)));
     for socket in &sockets[500..1_000] {
         rooms.insert(socket);
-        rooms.confirm(&socket.id);
+        rooms.confirm(socket);
     }
     assert_eq!(
         reached(&two_or_three),
@@ -281,13 +286,34 @@ fn large_rooms_overlap() {
     assert_eq!(reached(&Target::everyone()), expected(&|n| n < 1_000));
 }
 
+/// As clients of Engine.IO 3 do that leave a namespace and join it again.
+#[test]
+fn a_socket_with_the_id_of_another_takes_its_place() {
+    let twins = sockets(1);
+    let (first, rooms) = (&twins[0], Rooms::new());
+    let second = SocketInner::new(first.id.clone(), &first.conn, &first.ns, None, first.ticket);
+    rooms.insert(first);
+    rooms.join(&first.id, &["a".into()], &GUARD);
+    rooms.insert(&second);
+    assert_eq!(
+        rooms.of(&first.id),
+        Some(vec![RoomName::from(first.id.as_str())]),
+        "it begins in no other room"
+    );
+    assert!(rooms.remove(first).is_empty(), "it is gone already");
+    assert!(rooms.get(&first.id).is_some_and(|found| Arc::ptr_eq(&found, &second)));
+    assert_eq!(rooms.remove(&second).len(), 1);
+    assert!(rooms.is_empty());
+    assert_eq!(rooms.room_count(), 0);
+}
+
 #[test]
 fn a_socket_is_in_so_many_rooms_and_no_more() {
     let limits = Limits { max_rooms: 2, max_room_len: 3, ..Limits::default() };
     let strict = guard(LimitsMode::Enforce, limits.clone());
     let lax = guard(LimitsMode::Warn, limits);
     let sockets = sockets(1);
-    let id = sockets[0].id;
+    let id = sockets[0].id.clone();
     let own = id.as_str();
     let rooms = Rooms::new();
     rooms.insert(&sockets[0]);

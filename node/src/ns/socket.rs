@@ -70,7 +70,7 @@ pub(crate) struct SocketInner {
     pub(crate) conn: Arc<Conn>,
     pub(crate) inbox: Mutex<Inbox>,
     /// The request to join that this is about.
-    ticket: Ticket,
+    pub(crate) ticket: Ticket,
     auth: Option<Bytes>,
     session: Mutex<Vec<(TypeId, Arc<dyn Any + Send + Sync>)>>,
     pace: Pace,
@@ -152,13 +152,13 @@ impl SocketInner {
         let now = self.conn.engine.clock.now();
         let (mut dirty, mut overflow) = (false, false);
         // Before the client can know that it is in: whoever it tells will find it.
-        self.ns.rooms.confirm(&self.id);
+        self.ns.rooms.confirm(self);
         {
             let mut inbox = self.inbox.lock();
             if self.phase() != Phase::Connecting {
                 return;
             }
-            let connect = Item::single(&Packet::connect(self.ns.path.clone(), self.id));
+            let connect = self.conn.item(&Packet::connect(self.ns.path.clone(), &self.id));
             for item in std::iter::once(connect).chain(inbox.take_held()) {
                 // What a push asks for is done below: closing the connection takes this lock again.
                 match self.conn.push(item, false, now) {
@@ -205,7 +205,7 @@ impl SocketInner {
 
     /// An ack from the client.
     pub(crate) fn on_ack(&self, id: u64, args: Args) {
-        if self.ns.acks.resolve(id, self.id, Some(args)) {
+        if self.ns.acks.resolve(id, &self.id, Some(args)) {
             self.owe_no_more(id);
         } else {
             self.conn.engine.metrics.unexpected_acks.inc();
@@ -217,7 +217,7 @@ impl SocketInner {
         let packet = Packet::ack(self.ns.path.clone(), id, args);
         let engine = &self.conn.engine;
         engine.metrics.packets_sent(packet.has_binary(), true, 1);
-        self.conn.settle(self.conn.push(Item::single(&packet), false, engine.clock.now()));
+        self.conn.settle(self.conn.push(self.conn.item(&packet), false, engine.clock.now()));
     }
 
     /// The client owes an ack. If it is gone already, or owes too many, it is reported as gone at once.
@@ -241,7 +241,7 @@ impl SocketInner {
         if owes == Owes::TooMany {
             guard.met(Limit::PendingAcks, 1, 1);
         }
-        self.ns.acks.resolve(id, self.id, None);
+        self.ns.acks.resolve(id, &self.id, None);
         owes
     }
 
@@ -268,9 +268,9 @@ impl SocketInner {
     /// The connect handler refused: the socket never was. False if it had ended before.
     pub(crate) fn refused(self: &Arc<Self>) -> bool {
         let Some((_, owed)) = self.end() else { return false };
-        self.ns.rooms.remove(&self.id);
+        self.ns.rooms.remove(self);
         for id in owed {
-            self.ns.acks.resolve(id, self.id, None);
+            self.ns.acks.resolve(id, &self.id, None);
         }
         true
     }
@@ -279,12 +279,12 @@ impl SocketInner {
     /// events that came before. Returns what it was until now.
     pub(crate) fn closed(self: &Arc<Self>, reason: DisconnectReason) -> Phase {
         let Some((before, owed)) = self.end() else { return Phase::Closed };
-        let rooms = self.ns.rooms.remove(&self.id);
+        let rooms = self.ns.rooms.remove(self);
         if !rooms.is_empty() && self.ns.handlers.disconnect.is_some() {
             self.inbox.lock().rare().rooms = rooms;
         }
         for id in owed {
-            self.ns.acks.resolve(id, self.id, None);
+            self.ns.acks.resolve(id, &self.id, None);
         }
         if before == Phase::Connected {
             self.conn.engine.metrics.socket_disconnected(&self.ns.label, reason);
@@ -311,7 +311,7 @@ impl SocketInner {
             return;
         }
         // What the client is told depends on what it was told before.
-        let told = match self.conn.leave(&self.ns.path, self.id, self.ticket) {
+        let told = match self.conn.leave(&self.ns.path, self.ticket) {
             Left::Joined => self.closed(DisconnectReason::ServerNamespaceDisconnect),
             // The connect handler has not decided yet, or does this itself: the client never was in.
             Left::Connecting if self.refused() => Phase::Connecting,
@@ -362,9 +362,9 @@ impl Eq for Socket {}
 
 impl Socket {
     /// The socket's id: 20 characters, unique in the cluster, different in every namespace, and the name of the room that
-    /// the socket begins in.
+    /// the socket begins in. (Clients of Engine.IO 3 make longer ones, see [`SocketId`].)
     pub fn id(&self) -> SocketId {
-        self.0.id
+        self.0.id.clone()
     }
 
     /// The namespace that this socket is in.
@@ -423,7 +423,7 @@ impl Socket {
         let inner = &self.0;
         let now = inner.conn.engine.clock.now();
         inner.conn.engine.metrics.packets_sent(packet.has_binary(), false, 1);
-        let sent = inner.conn.settle(inner.deliver(Item::single(&packet), volatile, now));
+        let sent = inner.conn.settle(inner.deliver(inner.conn.item(&packet), volatile, now));
         Sent::local(usize::from(sent))
     }
 
@@ -569,6 +569,11 @@ impl IntoRooms for &RoomName {
     }
 }
 impl IntoRooms for SocketId {
+    fn into_rooms(self) -> Vec<RoomName> {
+        vec![self.as_str().into()]
+    }
+}
+impl IntoRooms for &SocketId {
     fn into_rooms(self) -> Vec<RoomName> {
         vec![self.as_str().into()]
     }

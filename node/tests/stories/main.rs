@@ -15,6 +15,7 @@ mod cluster;
 mod connect;
 mod dynamic;
 mod embed;
+mod engineio;
 mod events;
 mod heartbeat;
 mod hostile;

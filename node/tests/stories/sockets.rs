@@ -64,15 +64,15 @@ async fn sockets_of_all_nodes_are_fetched_page_by_page() {
             let mut pages = io.to("all").fetch_sockets().page_size(size).pages();
             let mut found = Vec::new();
             while let Some(page) = patient("a page", pages.next()).await {
-                // Each of the nodes that have more gives its share.
-                assert!(page.sockets.len() <= size.max(3), "{} of {size}", page.sockets.len());
+                assert!(page.sockets.len() <= size, "{} of {size}", page.sockets.len());
                 assert!(!page.sockets.is_empty() && page.missing.is_empty());
                 found.extend(page.sockets);
             }
             assert_eq!(ids(&found), set(&clients));
             assert!(pages.missing().is_empty());
         }
-        let streamed: Vec<_> = io.all().except("first").fetch_sockets().page_size(4).pages().into_stream().collect().await;
+        let streamed: Vec<_> =
+            io.all().except("first").fetch_sockets().page_size(4).pages().into_stream().collect().await;
         let streamed: Vec<_> = streamed.into_iter().flat_map(|page| page.sockets).collect();
         assert_eq!(ids(&streamed), set(&clients[1..]));
         let here = io.local().fetch_sockets().await.value;
@@ -94,7 +94,7 @@ async fn what_is_known_of_a_socket_is_what_was_asked_for() {
     client.text().await;
     client.join("/", "").await;
     client.call("join", r#""r""#).await;
-    assert_eq!(client.call("data", r#"{"name":"Ann","level":7}"#).await, json!([null]));
+    assert_eq!(client.call("data", r#"{"name":"Ann","level":7}"#).await, json!([]));
     let io = nodes[0].server.io();
     let fetch = || io.to("r").fetch_sockets();
     let plain = fetch().await.value.remove(0);
@@ -102,7 +102,10 @@ async fn what_is_known_of_a_socket_is_what_was_asked_for() {
     assert_eq!(vec![plain.node()], io.nodes());
     let rooms: BTreeSet<&str> = plain.rooms().iter().map(|room| room.as_str()).collect();
     assert_eq!(rooms, BTreeSet::from([client.id.as_str(), "r"]));
-    assert_eq!((plain.address(), plain.time(), plain.is_secure(), plain.transport()), (None, None, None, None));
+    assert_eq!(
+        (plain.address(), plain.time(), plain.is_secure(), plain.transport()),
+        (None, None, None, None)
+    );
     assert_eq!((plain.url(), plain.data_json(), plain.header("user-agent")), (None, None, None));
 
     let full = fetch().without_rooms().connection().url().header("User-Agent").header("absent").data();
@@ -233,13 +236,19 @@ async fn every_node_answers_for_all() {
         let rooms = async |io: &Io, after: Option<&str>, limit: usize| {
             let rooms = io.rooms(after, limit).await;
             assert!(rooms.missing.is_empty());
-            rooms.value.iter().map(|room| format!("{}{}", room.name, room.sockets)).collect::<Vec<_>>().join(" ")
+            rooms
+                .value
+                .iter()
+                .map(|room| format!("{}{}", room.name, room.sockets))
+                .collect::<Vec<_>>()
+                .join(" ")
         };
         assert_eq!(rooms(&io, None, 10).await, "a1 b2 c1");
         assert_eq!(rooms(&io, Some("a"), 1).await, "b2");
         assert_eq!(rooms(&io, Some("c"), 10).await, "");
         let namespaces = io.namespaces().await;
-        let text: Vec<String> = namespaces.value.iter().map(|ns| format!("{} {}", ns.path, ns.sockets)).collect();
+        let text: Vec<String> =
+            namespaces.value.iter().map(|ns| format!("{} {}", ns.path, ns.sockets)).collect();
         assert_eq!(text, ["/ 2", "/room-7 1"], "also those that this node has no client in");
         // A namespace that only the other node has at this moment.
         let room = io.of("/room-7").unwrap();
@@ -248,7 +257,8 @@ async fn every_node_answers_for_all() {
         two.expect(r#"42/room-7,["hi"]"#).await;
     }
     assert_eq!(nodes[0].metric(r#"sockeye_rooms{nsp="/"}"#), 2.0, "each room once");
-    let participants: Vec<String> = nodes[0].server.io().participants("b").iter().map(ToString::to_string).collect();
+    let participants: Vec<String> =
+        nodes[0].server.io().participants("b").iter().map(ToString::to_string).collect();
     assert_eq!(participants, [root_one], "of this node");
     stop(nodes).await;
 }
@@ -277,11 +287,36 @@ async fn rooms_exceptions_and_ids_select_on_all_nodes() {
         ("room except room", Box::new(|io| io.to("b").except("a")), [false, false, true, false]),
         ("all except room", Box::new(|io| io.except("a")), [false, false, true, true]),
         ("all except rooms", Box::new(|io| io.except(["a", "b"])), [false, false, false, true]),
-        ("sid", Box::new({ let two = two.clone(); move |io| io.to(two.as_str()) }), [false, false, true, false]),
+        (
+            "sid",
+            Box::new({
+                let two = two.clone();
+                move |io| io.to(two.as_str())
+            }),
+            [false, false, true, false],
+        ),
         ("sids", Box::new(move |io| io.to(both.clone())), [true, false, true, false]),
-        ("room except sid", Box::new({ let zero = zero.clone(); move |io| io.to("a").except(zero.as_str()) }), [false, true, false, false]),
-        ("all except sid", Box::new({ let zero = zero.clone(); move |io| io.except(zero.as_str()) }), [false, true, true, true]),
-        ("rooms except sid", Box::new(move |io| io.to(["a", "b"]).except(two.as_str())), [true, true, false, false]),
+        (
+            "room except sid",
+            Box::new({
+                let zero = zero.clone();
+                move |io| io.to("a").except(zero.as_str())
+            }),
+            [false, true, false, false],
+        ),
+        (
+            "all except sid",
+            Box::new({
+                let zero = zero.clone();
+                move |io| io.except(zero.as_str())
+            }),
+            [false, true, true, true],
+        ),
+        (
+            "rooms except sid",
+            Box::new(move |io| io.to(["a", "b"]).except(two.as_str())),
+            [true, true, false, false],
+        ),
         ("nobody", Box::new(|io| io.to(Vec::<String>::new())), [false; 4]),
     ];
     for (from, node) in nodes.iter().enumerate() {
@@ -344,13 +379,18 @@ async fn how_many_were_asked_is_known_before_they_answer() {
     let mut questions = Vec::new();
     for client in &mut clients {
         let question = client.text().await;
-        questions.push(question.strip_prefix("42").and_then(|rest| rest.strip_suffix(r#"["vote"]"#)).unwrap().to_owned());
+        questions.push(
+            question.strip_prefix("42").and_then(|rest| rest.strip_suffix(r#"["vote"]"#)).unwrap().to_owned(),
+        );
     }
     // One after the other, as a stream, each with its node.
     for (n, client) in clients.iter_mut().enumerate() {
         client.send(&format!("43{}[{n}]", questions[n])).await;
         let answer = patient("an answer", StreamExt::next(&mut acks)).await.unwrap();
-        assert_eq!((answer.sid.as_str(), answer.args.json()), (client.id.as_str(), format!("[{n}]").as_str()));
+        assert_eq!(
+            (answer.sid.as_str(), answer.args.json()),
+            (client.id.as_str(), format!("[{n}]").as_str())
+        );
         let node = if n < 2 { io.node_id() } else { io.nodes()[0] };
         assert_eq!(answer.node, Some(node));
     }

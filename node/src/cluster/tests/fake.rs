@@ -27,7 +27,7 @@ pub(super) struct Fake {
     namespaces: Mutex<Vec<(NamespacePath, u64)>>,
 }
 
-fn describe(sid: SocketId, socket: &Socket, fields: &SocketFields) -> SocketInfo {
+fn describe(sid: &SocketId, socket: &Socket, fields: &SocketFields) -> SocketInfo {
     let rooms = if fields.rooms { socket.rooms.iter().cloned().collect() } else { Vec::new() };
     let data = fields.data.then(|| format!("\"data of {sid}\""));
     SocketInfo { id: sid.to_string(), rooms, data, ..SocketInfo::default() }
@@ -63,13 +63,13 @@ impl Fake {
         random[..4].copy_from_slice(&number.to_be_bytes());
         let sid = SocketId::from_random(random);
         let rooms = rooms.iter().copied().chain([sid.as_str()]).map(RoomName::from).collect();
-        self.sockets.lock().insert(sid, Socket { rooms, ..Socket::default() });
+        self.sockets.lock().insert(sid.clone(), Socket { rooms, ..Socket::default() });
         sid
     }
 
     /// From now on the socket answers at once.
-    pub(super) fn answers(&self, sid: SocketId, args: Args) {
-        if let Some(socket) = self.sockets.lock().get_mut(&sid) {
+    pub(super) fn answers(&self, sid: &SocketId, args: Args) {
+        if let Some(socket) = self.sockets.lock().get_mut(sid) {
             socket.answer = Answer::Now(args);
         }
     }
@@ -83,19 +83,19 @@ impl Fake {
     }
 
     /// What the socket got, as `event args`.
-    pub(super) fn got(&self, sid: SocketId) -> Vec<String> {
-        self.sockets.lock().get(&sid).map(|socket| socket.got.clone()).unwrap_or_default()
+    pub(super) fn got(&self, sid: &SocketId) -> Vec<String> {
+        self.sockets.lock().get(sid).map(|socket| socket.got.clone()).unwrap_or_default()
     }
 
-    pub(super) fn rooms(&self, sid: SocketId) -> Vec<String> {
+    pub(super) fn rooms(&self, sid: &SocketId) -> Vec<String> {
         let own = RoomName::from(sid.as_str());
         let sockets = self.sockets.lock();
-        let rooms = sockets.get(&sid).map(|socket| socket.rooms.clone()).unwrap_or_default();
+        let rooms = sockets.get(sid).map(|socket| socket.rooms.clone()).unwrap_or_default();
         rooms.into_iter().filter(|room| *room != own).map(|room| room.to_string()).collect()
     }
 
-    pub(super) fn is_connected(&self, sid: SocketId) -> bool {
-        self.sockets.lock().contains_key(&sid)
+    pub(super) fn is_connected(&self, sid: &SocketId) -> bool {
+        self.sockets.lock().contains_key(sid)
     }
 
     /// Server events that came, as `event args`.
@@ -135,7 +135,7 @@ impl Fake {
         if namespace == "/" {
             for (sid, socket) in self.sockets.lock().iter_mut() {
                 if target.matches(|room| socket.rooms.contains(room)) {
-                    visit(*sid, socket);
+                    visit(sid.clone(), socket);
                     count += 1;
                 }
             }
@@ -217,7 +217,7 @@ impl Local for Fake {
     ) -> SocketsPage {
         self.pages.lock().push((from, limit));
         let mut all = Vec::new();
-        self.select(namespace, target, |sid, socket| all.push(describe(sid, socket, fields)));
+        self.select(namespace, target, |sid, socket| all.push(describe(&sid, socket, fields)));
         let from = from as usize;
         let sockets: Vec<SocketInfo> = all.iter().skip(from).take(limit).cloned().collect();
         SocketsPage { sockets, next: (from + limit < all.len()).then_some((from + limit) as u64) }
@@ -227,7 +227,7 @@ impl Local for Fake {
         let mut found = None;
         self.select(namespace, &Target::everyone(), |sid, socket| {
             if sid.as_str() == id {
-                found = Some(describe(sid, socket, fields));
+                found = Some(describe(&sid, socket, fields));
             }
         });
         found

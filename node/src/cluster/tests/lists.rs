@@ -138,7 +138,7 @@ async fn a_change_is_confirmed_once_it_is_done_everywhere() {
     for (change, found) in [(gone, 3), (closed, 3), (nobody, 0), (left, 1), (joined, 4)] {
         assert_eq!(a.cluster.confirm(change).await, Partial { value: found, missing: vec![] });
     }
-    assert_eq!(b.local.rooms(sids[1]), ["s"]);
+    assert_eq!(b.local.rooms(&sids[1]), ["s"]);
     // Somebody else's change of the same number, and one that never was.
     assert_eq!(c.cluster.confirm(joined).await.missing, [id(1), id(2)]);
     let started = Instant::now();
@@ -155,7 +155,7 @@ async fn a_change_while_the_bus_is_away_is_not_confirmed_but_made() {
     let change = a.cluster.join(&root(), &Target::room("r"), &["s".into()]);
     assert_eq!(a.cluster.confirm(change).await, Partial { value: 0, missing: vec![id(2)] });
     a.faults.mend();
-    eventually("it arrives", || b.local.rooms(sid) == ["r", "s"]).await;
+    eventually("it arrives", || b.local.rooms(&sid) == ["r", "s"]).await;
     assert_eq!(a.cluster.confirm(change).await, Partial { value: 1, missing: vec![] });
 }
 

@@ -78,11 +78,11 @@ proptest! {
                 }
                 // A socket that left does not come back: the next one has another id.
                 Step::Leave(at) if n < begin || !listed.contains(sockets[at].id.as_str()) => {
-                    rooms.remove(&sockets[at].id);
+                    rooms.remove(&sockets[at]);
                     model.remove(sockets[at].id.as_str());
                 }
                 Step::Connect(at) => {
-                    rooms.confirm(&sockets[at].id);
+                    rooms.confirm(&sockets[at]);
                     if let Some((there, _)) = model.get_mut(sockets[at].id.as_str()) {
                         *there = true;
                     }
@@ -133,7 +133,7 @@ fn rooms_are_listed_in_order_and_in_portions() {
     let (rooms, sockets) = (Rooms::new(), sockets(300));
     for (n, socket) in sockets.iter().enumerate() {
         rooms.insert(socket);
-        rooms.confirm(&socket.id);
+        rooms.confirm(socket);
         rooms.join(
             &socket.id,
             &[format!("room {:03}", n / 2).into(), "all".into()],
@@ -173,7 +173,7 @@ fn a_page_of_a_hundred_thousand_costs_little_more_than_itself() {
     let (rooms, sockets) = (Rooms::new(), sockets(MANY));
     for (n, socket) in sockets.iter().enumerate() {
         rooms.insert(socket);
-        rooms.confirm(&socket.id);
+        rooms.confirm(socket);
         let names = [(1, "most"), (50, "some"), (1000, "few")];
         for (divisor, name) in names {
             if (n + 1) % divisor == 0 {
