@@ -106,6 +106,15 @@ impl Packet {
         }
     }
 
+    /// The name of an event.
+    #[must_use]
+    pub fn event_name(&self) -> Option<&str> {
+        match &self.body {
+            Body::Event { name, .. } => Some(name),
+            Body::None | Body::Json(_) | Body::Args(_) => None,
+        }
+    }
+
     /// The packet as the default parser writes it, without what Engine.IO puts in front, and without its attachments.
     #[must_use]
     pub fn text(&self) -> String {

@@ -47,6 +47,7 @@ use crate::{
     engineio,
     http::Endpoint,
     limits::{Guard, Limit},
+    log,
     ns::{connect, namespaces::Found, socket::SocketInner},
     reason::DisconnectReason,
 };
@@ -158,6 +159,14 @@ impl Conn {
             if engine.registry.insert(&conn) {
                 conn.reschedule(now);
                 engine.metrics.connection_opened(transport);
+                tracing::debug!(
+                    target: log::ENGINE_IO,
+                    connection = %log::Name(&conn),
+                    transport = transport.as_str(),
+                    path = conn.handshake.path(),
+                    peer = conn.handshake.peer_addr().map(tracing::field::display),
+                    "a session was opened"
+                );
                 // The end of the server may have looked into the registry a moment ago.
                 if engine.is_draining() {
                     conn.close(DisconnectReason::ServerShuttingDown);
@@ -200,6 +209,13 @@ impl Conn {
     pub(crate) fn receive(self: &Arc<Self>, lane: Lane, packet: EioPacket<'_>) -> Received {
         let engine = &self.engine;
         let pong = matches!(packet, EioPacket::Pong(_));
+        tracing::trace!(
+            target: log::ENGINE_IO,
+            connection = %log::Name(self),
+            kind = packet.kind(),
+            bytes = packet.content_len(),
+            "received a packet"
+        );
         let mut core = self.core.lock();
         if core.closed.is_some() {
             return Received::Closed;
@@ -344,7 +360,12 @@ impl Conn {
     /// Closes the connection because of what the client sent, as the JavaScript server does.
     pub(crate) fn fail(self: &Arc<Self>, error: DecodeError) -> Received {
         self.engine.metrics.decode_error(error);
-        tracing::debug!(sid = %self.sid, %error, "closing a connection that sent what cannot be understood");
+        tracing::debug!(
+            target: log::ENGINE_IO,
+            connection = %log::Name(self),
+            %error,
+            "the client sent what cannot be understood"
+        );
         self.close(if error.layer() == Layer::SocketIo {
             DisconnectReason::ForcedClose
         } else {
@@ -507,6 +528,13 @@ impl Conn {
             engine.registry.remove(self.key());
         }
         engine.metrics.connection_closed(self.transport());
+        tracing::debug!(
+            target: log::ENGINE_IO,
+            connection = %log::Name(self),
+            transport = self.transport().as_str(),
+            %reason,
+            "a session was closed"
+        );
         for socket in sockets {
             socket.closed(reason);
         }

@@ -38,6 +38,7 @@ use crate::{
     error::{CallError, DataError, EmitError},
     io::Io,
     limits::Limit,
+    log,
     reason::DisconnectReason,
     sent::Sent,
 };
@@ -182,6 +183,16 @@ impl SocketInner {
     /// An event from the client. True if the reader has to wait.
     pub(crate) fn on_event(self: &Arc<Self>, name: &str, args: Args, ack: Option<u64>) -> bool {
         let engine = &self.conn.engine;
+        tracing::trace!(
+            target: log::SOCKET_IO,
+            namespace = %self.ns.path,
+            socket = %self.id,
+            event = name,
+            bytes = args.json().len(),
+            attachments = args.attachments().len(),
+            ack,
+            "received an event"
+        );
         let ahead = engine.event_rate.as_ref().and_then(|rate| self.pace.event(rate, engine.clock));
         let too_fast = ahead.is_some_and(|ahead| self.slow_down(ahead));
         let Some((call, name)) = self.ns.handlers.event(name) else {
@@ -217,6 +228,7 @@ impl SocketInner {
         let packet = Packet::ack(self.ns.path.clone(), id, args);
         let engine = &self.conn.engine;
         engine.metrics.packets_sent(packet.has_binary(), true, 1);
+        tracing::trace!(target: log::SOCKET_IO, namespace = %self.ns.path, socket = %self.id, ack = id, "sent an ack");
         self.conn.settle(self.conn.push(self.conn.item(&packet), false, engine.clock.now()));
     }
 
@@ -288,6 +300,13 @@ impl SocketInner {
         }
         if before == Phase::Connected {
             self.conn.engine.metrics.socket_disconnected(&self.ns.label, reason);
+            tracing::debug!(
+                target: log::SOCKET_IO,
+                namespace = %self.ns.path,
+                socket = %self.id,
+                %reason,
+                "a client left"
+            );
         }
         if self.ns.handlers.disconnect.is_some() {
             self.submit(Job::Disconnect(reason));
@@ -421,6 +440,7 @@ impl Socket {
             Err(error) => return Sent::failed(error),
         };
         let inner = &self.0;
+        tracing::trace!(target: log::SOCKET_IO, namespace = %inner.ns.path, socket = %inner.id, event, "sent an event");
         let now = inner.conn.engine.clock.now();
         inner.conn.engine.metrics.packets_sent(packet.has_binary(), false, 1);
         let sent = inner.conn.settle(inner.deliver(inner.conn.item(&packet), volatile, now));

@@ -26,4 +26,5 @@ mod rooms;
 mod shutdown;
 mod slow_consumer;
 mod sockets;
+mod static_files;
 mod upgrade;

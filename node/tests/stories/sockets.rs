@@ -15,7 +15,7 @@ fn handlers(server: ServerBuilder) -> ServerBuilder {
             ns.on("join", async |socket: Socket, Spread(rooms): Spread<Vec<String>>| socket.join(rooms))
                 .on("rooms", async |socket: Socket| named(&socket))
                 .on("data", async |socket: Socket, Data(data): Data<Value>| {
-                    socket.set_data(&data).map_err(|error| error.to_string())
+                    socket.set_data(&data).err().map(|error| error.to_string())
                 })
         })
         .namespace_pattern("/room-{id}", |ns| ns)
@@ -94,7 +94,7 @@ async fn what_is_known_of_a_socket_is_what_was_asked_for() {
     client.text().await;
     client.join("/", "").await;
     client.call("join", r#""r""#).await;
-    assert_eq!(client.call("data", r#"{"name":"Ann","level":7}"#).await, json!([]));
+    assert_eq!(client.call("data", r#"{"name":"Ann","level":7}"#).await, json!([null]));
     let io = nodes[0].server.io();
     let fetch = || io.to("r").fetch_sockets();
     let plain = fetch().await.value.remove(0);

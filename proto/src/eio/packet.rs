@@ -128,6 +128,17 @@ impl<'a> Packet<'a> {
             Self::Noop => "noop",
         }
     }
+
+    /// How many bytes its content has, the type and base64 not counted.
+    #[must_use]
+    pub fn content_len(&self) -> usize {
+        match self {
+            Self::Open(text) | Self::Ping(text) | Self::Pong(text) => text.len(),
+            Self::Message(text) => text.len(),
+            Self::Binary(data) => data.len(),
+            Self::Close | Self::Upgrade | Self::Noop => 0,
+        }
+    }
 }
 
 /// Appends a binary message as polling carries it: `b` and the base64 of `data`.
