@@ -127,7 +127,7 @@ async fn what_is_known_of_a_socket_is_what_was_asked_for() {
     assert!(answer.to_string().contains("65536 bytes"), "{answer}");
     let found = patient("it", io.find_socket(&client.id)).await;
     let found = found.value.unwrap();
-    assert_eq!(found.data_json(), Some(r#"{"name":"Ann","level":7}"#));
+    assert_eq!(found.data_json(), Some(r#"{"level":7,"name":"Ann"}"#));
     assert!(found.rooms().len() == 2 && found.url().is_some() && found.transport() == Some("websocket"));
     stop(nodes).await;
 }
