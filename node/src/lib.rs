@@ -105,11 +105,17 @@ pub use crate::{
     builder::{BuildError, ServerBuilder},
     changed::Changed,
     conn::{
-        handshake::Handshake,
+        handshake::{Handshake, HandshakeRef},
         outbox::{OutboxLimits, SlowPolicy},
     },
     error::{Answer, CallError, DataError, EmitError, Gathered, Partial},
-    http::cors::Cors,
+    http::{
+        cookie::{Cookie, SameSite},
+        cors::Cors,
+        head::RequestHead,
+        hooks::Forbidden,
+        proxies::TrustedProxies,
+    },
     io::{Io, NamespaceInfo, RoomInfo},
     limits::LimitsMode,
     ns::{
@@ -117,9 +123,7 @@ pub use crate::{
         builder::NamespaceBuilder,
         connect::ConnectRefused,
         context::{Context, HandlerKind},
-        extract::{
-            AckSender, Attachments, Auth, EventName, FromContext, HandshakeRef, Params, Rejection, State,
-        },
+        extract::{AckSender, Attachments, Auth, EventName, FromContext, Params, Rejection, State},
         fetch::{FetchSockets, SocketPage, SocketPages},
         handler::{AckFailed, Arguments, Fallible, Handler, IntoAck, IntoConnect, Plain},
         namespaces::NamespaceRequest,

@@ -67,7 +67,7 @@ impl SocketInner {
         let handshake = &self.conn.handshake;
         let rooms = if fields.rooms { self.ns.rooms.of(&self.id)? } else { Vec::new() };
         let connection = fields.connection.then(|| ConnectionInfo {
-            address: handshake.peer_addr().map(|address| address.to_string()).unwrap_or_default(),
+            address: handshake.client_addr().map(|address| address.to_string()).unwrap_or_default(),
             time: handshake
                 .time()
                 .duration_since(UNIX_EPOCH)

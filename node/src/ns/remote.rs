@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    net::IpAddr,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -78,9 +79,10 @@ impl RemoteSocket {
         &self.info.rooms
     }
 
-    /// The client's address, as [`Handshake`](crate::Handshake) tells it. `None` if it was not asked for, or is not known.
-    pub fn address(&self) -> Option<&str> {
-        self.info.connection.as_ref().map(|of| of.address.as_str()).filter(|address| !address.is_empty())
+    /// The client's address, as [`Handshake::client_addr`](crate::Handshake::client_addr). `None` if it was not asked for, or
+    /// is not known.
+    pub fn address(&self) -> Option<IpAddr> {
+        self.info.connection.as_ref()?.address.parse().ok()
     }
 
     /// When the connection was opened, by its node's clock. `None` if it was not asked for.

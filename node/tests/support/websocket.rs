@@ -159,7 +159,7 @@ impl Client {
         client
     }
 
-    async fn read_open(&mut self) {
+    pub(crate) async fn read_open(&mut self) {
         let open = self.text().await;
         let json = open.strip_prefix('0').unwrap_or_else(|| panic!("{open:?} is no OPEN packet"));
         self.open = serde_json::from_str(json).expect("JSON");

@@ -60,7 +60,7 @@ pub struct SocketInfo {
 /// The connection of a socket.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConnectionInfo {
-    /// The client's address, with the port where it is known; empty if nothing is known.
+    /// The client's IP address; empty if it is not known.
     pub address: String,
     /// When it was opened, in milliseconds since 1970.
     pub time: u64,

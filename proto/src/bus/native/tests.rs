@@ -25,7 +25,7 @@ fn socket() -> SocketInfo {
         id: "s1".into(),
         rooms: vec!["s1".into(), "r".into()],
         connection: Some(ConnectionInfo {
-            address: "[::1]:5".into(),
+            address: "fe80::1".into(),
             time: 1_700_000_000_000,
             secure: true,
             transport: "polling".into(),
@@ -174,7 +174,7 @@ fn the_bytes_of_a_socket_are_pinned() {
     let bytes = encode(&node(), &Message::Answer { request: RequestId(3), part: 0, more: false, answer });
     let mut want = vec![1, 0, 0, 0, 0, 0, 0, 0, 0];
     want.extend(b"\x98\x16\x00\xc4\x06\x01\x02\x03\x04\x05\x06\x03\x00\xc2\x91\x9a\xa2s1\x92\xa2s1\xa1r");
-    want.extend(b"\xb1/socket.io/?EIO=4\xaa{\"user\":7}\x91\xaauser-agent\x91\xa1x\xa7[::1]:5");
+    want.extend(b"\xb1/socket.io/?EIO=4\xaa{\"user\":7}\x91\xaauser-agent\x91\xa1x\xa7fe80::1");
     want.extend(b"\xcf\x00\x00\x01\x8b\xcf\xe5h\x00\xc3\xa7polling\x09\x90");
     assert_eq!(bytes, want);
 }
