@@ -29,5 +29,6 @@ mod refusals;
 mod rooms;
 mod shutdown;
 mod slow_consumer;
+mod sockets;
 mod static_files;
 mod upgrade;

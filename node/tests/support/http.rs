@@ -116,7 +116,8 @@ impl Http {
         patient("an HTTP answer, or the end", self.read_answer()).await
     }
 
-    async fn read_answer(&mut self) -> Option<Answer> {
+    /// The same, however long it takes.
+    pub(crate) async fn read_answer(&mut self) -> Option<Answer> {
         let mut answer = self.read_head().await?;
         let length = answer
             .header("content-length")

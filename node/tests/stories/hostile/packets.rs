@@ -3,8 +3,8 @@
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::{Scene, frame};
-use crate::support::{Client, Polling};
+use super::Scene;
+use crate::support::{Client, Polling, frame};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn packets_that_are_none() {
