@@ -30,6 +30,7 @@ fn the_guides_begin_with_the_examples() {
         ("docs/guide/rooms.md", "node/examples/chat.rs"),
         ("docs/guide/acks.md", "node/examples/acks.rs"),
         ("docs/guide/auth.md", "node/examples/auth.rs"),
+        ("docs/guide/classes-and-middleware.md", "node/examples/class.rs"),
         ("docs/guide/scaling.md", "node/examples/cluster.rs"),
         ("docs/guide/embedding-in-axum.md", "node/examples/axum.rs"),
     ] {
