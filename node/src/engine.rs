@@ -25,6 +25,7 @@ use sockeye_proto::{
 use tokio::sync::Notify;
 
 use crate::{
+    background::Background,
     cluster::{AckSink, Cluster, Local},
     conn::{Clock, Conn, flusher::Flusher, outbox::OutboxLimits, registry::Registry, wheel::Wheel},
     http::cors::Cors,
@@ -33,6 +34,9 @@ use crate::{
     reason::DisconnectReason,
     state::StateMap,
 };
+
+/// How long background tasks that were cut off may take to let go of their threads.
+const ABORTED: Duration = Duration::from_secs(1);
 
 /// Everything that can be set, after it was checked.
 #[derive(Debug)]
@@ -72,6 +76,7 @@ pub(crate) struct Engine {
     cluster: OnceLock<Arc<Cluster>>,
     tasks: AtomicUsize,
     tasks_done: Notify,
+    pub(crate) background: Arc<Background>,
     draining: AtomicBool,
 }
 
@@ -100,6 +105,7 @@ impl Engine {
             clock: Clock::start(),
             registry: Registry::new(),
             wheel: Wheel::new(shortest.into_iter().min().unwrap_or(Duration::from_secs(1))),
+            background: Background::new(metrics.clone()),
             metrics,
             state,
             flushers: (0..workers).map(|_| Arc::default()).collect(),
@@ -218,17 +224,25 @@ impl Engine {
         self.draining.store(true, Ordering::Release);
     }
 
-    /// Closes every connection, lets the disconnect handlers end, and leaves the cluster. Bounded by the shutdown timeout.
+    /// Closes every connection, lets the disconnect handlers and the background tasks end, and leaves the cluster. Bounded
+    /// by the shutdown timeout.
     pub(crate) async fn shutdown(&self) {
         self.drain();
+        self.background.announce_end();
         for conn in self.registry.all() {
             conn.close(DisconnectReason::ServerShuttingDown);
         }
-        if tokio::time::timeout(self.config.shutdown_timeout, self.tasks_done()).await.is_err() {
+        let ended = async { tokio::join!(self.tasks_done(), self.background.all_ended()) };
+        if tokio::time::timeout(self.config.shutdown_timeout, ended).await.is_err() {
             tracing::warn!(
                 tasks = self.tasks.load(Ordering::Acquire),
-                "handlers were cut off at the end of the server"
+                background = self.metrics.background_tasks.get(),
+                "handlers or background tasks were cut off at the end of the server"
             );
+        }
+        let cut_off = self.background.abort();
+        if cut_off > 0 && tokio::time::timeout(ABORTED, self.background.all_ended()).await.is_err() {
+            tracing::warn!("background tasks that block their threads outlive the server");
         }
         self.cluster().leave().await;
     }
@@ -312,7 +326,10 @@ impl Local for Engine {
             return 0;
         }
         match event_packet(&ns.path, event, args, None) {
-            Ok(packet) => ns.broadcast(self, packet, target, volatile),
+            Ok(packet) => {
+                ns.show_broadcast(self, &packet, target);
+                ns.broadcast(self, packet, target, volatile)
+            }
             Err(error) => {
                 tracing::warn!(%error, "an event from the bus was not sent");
                 0

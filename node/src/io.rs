@@ -1,12 +1,17 @@
 //! The server as the application sees it from outside of handlers.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use sockeye_proto::{
     id::NodeId,
     name::NamespacePath,
     sio::{Args, IntoArgs},
 };
+use tokio::task::JoinHandle;
 
 use crate::{
     cluster::PeerInfo,
@@ -19,6 +24,9 @@ use crate::{
     },
     sent::Sent,
 };
+
+/// Names of server events that the JavaScript server keeps for itself.
+pub(crate) const RESERVED_SERVER_EVENTS: [&str; 3] = ["connect", "connection", "new_namespace"];
 
 /// A handle to the server, in one namespace of it. Cloning it is cheap.
 ///
@@ -78,7 +86,17 @@ impl Io {
         }
     }
 
-    /// A socket of this node by its id.
+    /// A socket of this node by its id; for what is kept for it, for example:
+    ///
+    /// ```
+    /// # fn name(io: sockeye::Io, sid: &str) -> Option<String> {
+    /// #[derive(Clone, Default)]
+    /// struct Profile {
+    ///     name: String,
+    /// }
+    /// let profile = io.socket(sid)?.session::<Profile>()?;
+    /// # Some(profile.name.clone()) }
+    /// ```
     pub fn socket(&self, id: &str) -> Option<Socket> {
         let id = sockeye_proto::id::SocketId::parse(id)?;
         self.ns.rooms.get(&id).map(Socket)
@@ -86,6 +104,9 @@ impl Io {
 
     /// Tells every other node something; their handlers registered with `on_server_event` run.
     pub fn server_emit(&self, event: &str, args: impl IntoArgs) -> Sent {
+        if RESERVED_SERVER_EVENTS.contains(&event) {
+            return Sent::failed(EmitError::Reserved(event.to_owned()));
+        }
         match args.into_args() {
             Ok(args) => {
                 Sent::with_remote(0, Some(self.engine.cluster().server_emit(&self.ns.path, event, args)))
@@ -97,16 +118,79 @@ impl Io {
     /// Asks every other node something and gathers the answers, each with the node that gave it.
     ///
     /// # Errors
-    /// The arguments cannot be serialised.
+    /// The arguments cannot be serialised, or the name is reserved.
     pub async fn server_call(
         &self,
         event: &str,
         args: impl IntoArgs,
         timeout: Duration,
     ) -> Result<Partial<Vec<(NodeId, Args)>>, EmitError> {
+        if RESERVED_SERVER_EVENTS.contains(&event) {
+            return Err(EmitError::Reserved(event.to_owned()));
+        }
         let args = args.into_args()?;
         let partial = self.engine.cluster().server_call(&self.ns.path, event, args, timeout).await;
         Ok(Partial { value: partial.value, missing: partial.missing })
+    }
+
+    // === background tasks ===
+
+    /// Runs something in the background that ends with the server.
+    ///
+    /// When the server ends, [`shutting_down`](Self::shutting_down) is ready; tasks that have not ended by themselves when the
+    /// [shutdown timeout](crate::ServerBuilder::shutdown_timeout) is over are cut off where they wait. None is left when
+    /// [`Server::shutdown`](crate::Server::shutdown) returns. A panic ends the task and nothing else; how tasks ended is counted
+    /// in `sockeye_background_tasks_ended_total`.
+    ///
+    /// ```
+    /// # fn run(io: sockeye::Io) {
+    /// use std::time::Duration;
+    ///
+    /// io.spawn({
+    ///     let io = io.clone();
+    ///     async move {
+    ///         let mut every_second = tokio::time::interval(Duration::from_secs(1));
+    ///         loop {
+    ///             tokio::select! {
+    ///                 _ = every_second.tick() => drop(io.emit("tick", ())),
+    ///                 () = io.shutting_down() => return, // the place to save what has to be kept
+    ///             }
+    ///         }
+    ///     }
+    /// });
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn spawn<F>(&self, task: F) -> JoinHandle<F::Output>
+    where
+        F: Future<Output: Send + 'static> + Send + 'static,
+    {
+        self.engine.background.spawn(task)
+    }
+
+    /// Runs something that blocks on a thread of its own. The end of the server waits for it as for other background tasks,
+    /// but cannot cut it off.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn spawn_blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> JoinHandle<T> {
+        self.engine.background.spawn_blocking(work)
+    }
+
+    /// Ready when the server begins to end.
+    pub fn shutting_down(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.engine.background.end_announced()
+    }
+
+    /// A handle that does not keep the server alive: for what the server itself keeps, such as the instance of a
+    /// [class](crate::NamespaceClass) or [state](crate::ServerBuilder::state).
+    pub fn downgrade(&self) -> WeakIo {
+        WeakIo { engine: Arc::downgrade(&self.engine), ns: Arc::downgrade(&self.ns) }
     }
 
     /// This node's id.
@@ -132,5 +216,19 @@ impl Io {
     /// Connections of this node, whatever namespaces they are in.
     pub fn connections(&self) -> usize {
         self.engine.registry.len()
+    }
+}
+
+/// An [`Io`] that does not keep the server alive. Cloning it is cheap.
+#[derive(Clone, Debug)]
+pub struct WeakIo {
+    engine: Weak<Engine>,
+    ns: Weak<Namespace>,
+}
+
+impl WeakIo {
+    /// The server in that namespace, unless it is gone.
+    pub fn upgrade(&self) -> Option<Io> {
+        Some(Io { engine: self.engine.upgrade()?, ns: self.ns.upgrade()? })
     }
 }

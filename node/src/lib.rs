@@ -30,6 +30,7 @@
 //! ```
 
 mod admin;
+mod background;
 mod builder;
 mod cluster;
 mod conn;
@@ -59,15 +60,19 @@ pub use crate::{
     conn::{handshake::Handshake, outbox::OutboxLimits},
     error::{Answer, CallError, EmitError, Gathered, Partial},
     http::cors::Cors,
-    io::Io,
+    io::{Io, WeakIo},
     ns::{
         builder::NamespaceBuilder,
+        class::{Call, Class, Method, NamespaceClass},
         connect::ConnectRefused,
         context::{Context, HandlerKind},
         extract::{AckSender, Attachments, Auth, EventName, FromContext, HandshakeRef, Rejection, State},
         handler::{AckFailed, Arguments, Fallible, Handler, IntoAck, IntoConnect, Plain},
+        hooks::{HandlerError, HandlerErrorKind, Outgoing, Recipients},
+        middleware::{EventRefused, IntoStep},
         operator::{Acks, Broadcast},
         socket::{IntoRooms, Socket},
+        unicast::Unicast,
     },
     reason::DisconnectReason,
     sent::Sent,

@@ -2,17 +2,24 @@
 //! push packets to, and nothing of HTTP or the bus.
 
 pub(crate) mod acks;
+mod blocking;
 pub(crate) mod builder;
+pub(crate) mod class;
 pub(crate) mod connect;
 pub(crate) mod context;
 pub(crate) mod extract;
 pub(crate) mod handler;
+pub(crate) mod hooks;
 pub(crate) mod inbox;
+pub(crate) mod layers;
+pub(crate) mod middleware;
 pub(crate) mod operator;
 pub(crate) mod rooms;
+mod session;
 pub(crate) mod socket;
+pub(crate) mod unicast;
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use smallvec::SmallVec;
@@ -34,30 +41,11 @@ use crate::{
     reason::DisconnectReason,
 };
 use acks::Acks;
-use handler::{ConnectCall, EventCall};
+use layers::Handlers;
 use rooms::Rooms;
 
 /// A handler of server-to-server events: gets the sender and the arguments, returns the answer.
 pub(crate) type ServerEventCall = Arc<dyn Fn(NodeId, Args) -> BoxFuture<'static, Option<Args>> + Send + Sync>;
-
-/// What was registered for a namespace. Never changes once the server runs.
-#[derive(Default)]
-pub(crate) struct Handlers {
-    pub(crate) connect: Option<Arc<dyn ConnectCall>>,
-    pub(crate) disconnect: Option<Arc<dyn EventCall>>,
-    pub(crate) events: HashMap<Arc<str>, Arc<dyn EventCall>>,
-    pub(crate) fallback: Option<Arc<dyn EventCall>>,
-    pub(crate) server_events: HashMap<Box<str>, ServerEventCall>,
-}
-
-impl Handlers {
-    fn event(&self, name: &str) -> Option<(Arc<dyn EventCall>, Arc<str>)> {
-        match self.events.get_key_value(name) {
-            Some((name, call)) => Some((call.clone(), name.clone())),
-            None => self.fallback.as_ref().map(|call| (call.clone(), Arc::from(name))),
-        }
-    }
-}
 
 /// One namespace of this node.
 pub(crate) struct Namespace {
