@@ -7,7 +7,7 @@ use clap::Parser;
 use serde::Deserialize;
 use sockeye::{
     Args, Auth, CallError, ConnectRefused, Cors, Data, DisconnectReason, EventName, HandshakeRef, Io,
-    NamespaceBuilder, RoomName, Server, Socket, Spread, Value,
+    NamespaceBuilder, Params, RoomName, Server, Socket, Spread, Value,
 };
 use tokio::{
     net::TcpListener,
@@ -80,6 +80,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .namespace("/custom", chat)
         .namespace("/wild", |ns| ns.fallback(caught))
         .namespace("/auth", |ns| ns.on_connect(authorize))
+        .namespace_pattern("/dyn-{id}", |ns| {
+            ns.on_connect(async |socket: Socket, params: Params| {
+                socket.emit("id", params.get("id"));
+            })
+        })
         .build()
         .await?;
 

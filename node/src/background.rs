@@ -62,11 +62,13 @@ impl Background {
             match std::panic::catch_unwind(AssertUnwindSafe(work)) {
                 Ok(value) => {
                     entry.end = End::Done;
+                    drop(entry);
                     value
                 }
                 Err(panic) => {
                     entry.end = End::Panicked;
                     drop(entry);
+                    tracing::error!("a background task panicked");
                     resume_unwind(panic)
                 }
             }

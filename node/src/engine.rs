@@ -2,7 +2,6 @@
 
 use std::{
     any::Any,
-    collections::HashMap,
     future::Future,
     sync::{
         Arc, OnceLock,
@@ -30,7 +29,7 @@ use crate::{
     conn::{Clock, Conn, flusher::Flusher, outbox::OutboxLimits, registry::Registry, wheel::Wheel},
     http::cors::Cors,
     metrics::Metrics,
-    ns::{Namespace, event_packet},
+    ns::{Namespace, event_packet, namespaces::Namespaces},
     reason::DisconnectReason,
     state::StateMap,
 };
@@ -72,7 +71,7 @@ pub(crate) struct Engine {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) state: StateMap,
     flushers: Box<[Arc<Flusher>]>,
-    namespaces: HashMap<NamespacePath, Arc<Namespace>>,
+    pub(crate) namespaces: Namespaces,
     cluster: OnceLock<Arc<Cluster>>,
     tasks: AtomicUsize,
     tasks_done: Notify,
@@ -94,7 +93,7 @@ impl Engine {
         config: Config,
         metrics: Arc<Metrics>,
         state: StateMap,
-        namespaces: HashMap<NamespacePath, Arc<Namespace>>,
+        namespaces: Namespaces,
     ) -> Arc<Self> {
         let shortest = [config.session.ping_interval, config.session.ping_timeout, config.connect_timeout];
         let workers = std::thread::available_parallelism().map_or(1, usize::from).min(8);
@@ -134,14 +133,6 @@ impl Engine {
     pub(crate) fn cluster(&self) -> &Arc<Cluster> {
         // `start` runs before anything that could ask: the builder does both.
         self.cluster.get().expect("the engine was started")
-    }
-
-    pub(crate) fn namespace(&self, path: &str) -> Option<Arc<Namespace>> {
-        self.namespaces.get(path).cloned()
-    }
-
-    pub(crate) fn namespaces(&self) -> impl Iterator<Item = &Arc<Namespace>> {
-        self.namespaces.values()
     }
 
     /// The connection that a client means by this text, if it lives here.
@@ -310,7 +301,8 @@ async fn run_timer(engine: std::sync::Weak<Engine>, tick: Duration) {
                 tokio::task::yield_now().await;
             }
         }
-        for ns in engine.namespaces() {
+        engine.namespaces.sweep();
+        for ns in engine.namespaces.all() {
             let lost = ns.acks.expire(now);
             if lost > 0 {
                 engine.metrics.expired_acks.inc_by(lost as u64);
@@ -347,7 +339,7 @@ impl Local for Engine {
         sink: Arc<dyn AckSink>,
     ) -> usize {
         let Some(ns) = self.namespaces.get(namespace) else { return 0 };
-        self.ask_local(ns, event, args, target, ttl, sink).0
+        self.ask_local(&ns, event, args, target, ttl, sink).0
     }
 
     fn join(&self, namespace: &str, target: &Target, rooms: &[RoomName]) {
@@ -394,7 +386,8 @@ impl Local for Engine {
         args: Args,
         from: NodeId,
     ) -> BoxFuture<'static, Option<Args>> {
-        let handler = self.namespaces.get(namespace).and_then(|ns| ns.handlers.server_events.get(event));
+        let handler =
+            self.namespaces.of(namespace).and_then(|ns| ns.handlers.server_events.get(event).cloned());
         match handler {
             Some(handler) => handler(from, args),
             None => Box::pin(std::future::ready(None)),

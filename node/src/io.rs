@@ -42,10 +42,19 @@ impl Io {
         Self { engine, ns }
     }
 
-    /// The same server in another namespace; `None` if there is no such namespace.
+    /// The same server in another namespace; `None` if there can be no such namespace.
+    ///
+    /// A path that a [pattern](crate::ServerBuilder::namespace_pattern) means can be named whether this node has a client
+    /// there or not: others may. A path that only a [predicate](crate::ServerBuilder::namespace_when) could accept, if
+    /// there is one predicate; with several, only while this node has a client there.
     pub fn of(&self, namespace: &str) -> Option<Self> {
         let path = NamespacePath::from(namespace);
-        Some(Self { engine: self.engine.clone(), ns: self.engine.namespace(&path)? })
+        Some(Self { engine: self.engine.clone(), ns: self.engine.namespaces.of(&path)? })
+    }
+
+    /// What a placeholder of the namespace's pattern stands for.
+    pub fn param(&self, name: &str) -> Option<&str> {
+        self.ns.param(name)
     }
 
     /// This namespace.

@@ -78,6 +78,7 @@ pub(crate) struct Metrics {
     by_namespace: Mutex<HashMap<NamespacePath, IntGauge>>,
     rooms: IntGaugeVec,
     acks_pending: IntGauge,
+    namespaces: IntGauge,
     queue_bytes: Gauge,
     ready: IntGaugeVec,
 }
@@ -191,6 +192,10 @@ impl Metrics {
                 let opts = Opts::new("sockeye_acks_pending", ACKS_PENDING_HELP).const_label("scope", "local");
                 register.add(IntGauge::with_opts(opts)?)?
             },
+            namespaces: register.add(IntGauge::with_opts(opts(
+                "namespaces",
+                "Namespaces that exist on this node; dynamic ones while somebody is in them.",
+            ))?)?,
             queue_bytes: register.add(Gauge::with_opts(opts(
                 "send_queue_bytes",
                 "Bytes that wait to be sent, all clients together.",
@@ -237,11 +242,15 @@ impl Metrics {
     /// The whole registry in Prometheus' text format, with the gauges that are counted only when asked for.
     pub(crate) fn text(&self, engine: &Engine) -> String {
         let mut pending = 0;
-        for ns in engine.namespaces() {
-            self.rooms.with_label_values(&[ns.path.as_str()]).set(ns.rooms.room_count() as i64);
+        self.rooms.reset();
+        let all = engine.namespaces.all();
+        let namespaces = all.len();
+        for ns in all {
+            self.rooms.with_label_values(&[ns.label.as_str()]).add(ns.rooms.room_count() as i64);
             pending += ns.acks.len();
         }
         self.acks_pending.set(pending as i64);
+        self.namespaces.set(namespaces as i64);
         self.queue_bytes
             .set(engine.registry.all().iter().map(|conn| conn.outbox.depth().0).sum::<usize>() as f64);
         let connected = engine.cluster().bus_connected();

@@ -42,7 +42,7 @@ use sockeye_proto::{
 
 use crate::{
     engine::Engine,
-    ns::{connect, socket::SocketInner},
+    ns::{connect, namespaces::Found, socket::SocketInner},
     reason::DisconnectReason,
 };
 use handshake::Handshake;
@@ -222,17 +222,17 @@ impl Conn {
             }
             Inbound::Connect { namespace, auth } => {
                 engine.metrics.packets_received.connect.inc();
-                let Some(ns) = engine.namespace(&namespace) else {
-                    drop(core);
-                    engine.metrics.namespace_connect("unknown");
-                    let path = NamespacePath::from(&*namespace);
-                    self.send(&Packet::connect_error(
-                        path,
-                        Bytes::from_static(br#"{"message":"Invalid namespace"}"#),
-                    ));
-                    return Received::Handled;
+                let found = engine.namespaces.find(&namespace);
+                let path = match &found {
+                    Found::Namespace(ns) => ns.path.clone(),
+                    Found::Ask(_) => NamespacePath::from(&*namespace),
+                    Found::Nothing => {
+                        drop(core);
+                        self.no_such_namespace(NamespacePath::from(&*namespace));
+                        return Received::Handled;
+                    }
                 };
-                let ticket = match core.mux.begin(ns.path.clone(), limits.max_namespaces) {
+                let ticket = match core.mux.begin(path.clone(), limits.max_namespaces) {
                     Ok(ticket) => ticket,
                     Err(MuxError::Already) => {
                         drop(core);
@@ -243,14 +243,18 @@ impl Conn {
                         drop(core);
                         engine.metrics.limit_rejected("namespaces");
                         self.send(&Packet::connect_error(
-                            ns.path.clone(),
+                            path,
                             Bytes::from_static(br#"{"message":"Too many namespaces on one connection"}"#),
                         ));
                         return Received::Handled;
                     }
                 };
                 drop(core);
-                connect::begin(self, &ns, auth, ticket);
+                match found {
+                    Found::Namespace(ns) => connect::begin(self, &ns, auth, ticket),
+                    Found::Ask(candidates) => connect::ask(self, path, candidates, auth, ticket),
+                    Found::Nothing => {}
+                }
                 Received::Handled
             }
             // Only servers send it.
@@ -295,14 +299,23 @@ impl Conn {
 
     // === namespaces ===
 
+    /// Tells the client that there is no such namespace.
+    pub(crate) fn no_such_namespace(self: &Arc<Self>, path: NamespacePath) {
+        self.engine.metrics.namespace_connect("unknown");
+        self.send(&Packet::connect_error(path, Bytes::from_static(br#"{"message":"Invalid namespace"}"#)));
+    }
+
     /// The connect handler said yes. False if the connection was closed meanwhile.
     pub(crate) fn accept(&self, path: &str, ticket: Ticket, socket: &Arc<SocketInner>) -> bool {
         let mut core = self.core.lock();
+        core.mux.decided();
         core.closed.is_none() && core.mux.accept(path, ticket, socket.clone())
     }
 
     pub(crate) fn refuse(&self, path: &str, ticket: Ticket) {
-        self.core.lock().mux.refuse(path, ticket);
+        let mux = &mut self.core.lock().mux;
+        mux.decided();
+        mux.refuse(path, ticket);
     }
 
     /// Takes a socket out of its namespace; afterwards its packets are ignored.

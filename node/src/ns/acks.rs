@@ -4,7 +4,7 @@ use std::{
     collections::{HashMap, HashSet},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -20,6 +20,8 @@ const SHARDS: usize = 8;
 #[derive(Default)]
 pub(crate) struct Acks {
     next: AtomicU64,
+    /// Entries in all shards: nothing has to be locked to see that there is none.
+    pending: AtomicUsize,
     shards: [Mutex<HashMap<u64, Pending>>; SHARDS],
 }
 
@@ -61,6 +63,7 @@ impl Acks {
             (_, Some(socket)) => Waiting::Many(std::iter::once(socket).chain(sockets).collect()),
             (_, None) => return id,
         };
+        self.pending.fetch_add(1, Ordering::Relaxed);
         self.shard(id).lock().insert(id, Pending { waiting, sink, deadline });
         id
     }
@@ -85,10 +88,9 @@ impl Acks {
                     }
                 }
             }
-            match shard.remove(&id) {
-                Some(pending) => pending.sink,
-                None => return false,
-            }
+            let Some(pending) = shard.remove(&id) else { return false };
+            self.pending.fetch_sub(1, Ordering::Relaxed);
+            pending.sink
         };
         sink.ack(socket, answer);
         true
@@ -100,12 +102,17 @@ impl Acks {
 
     /// The asker waits no longer.
     pub(crate) fn forget(&self, id: u64) {
-        self.shard(id).lock().remove(&id);
+        if self.shard(id).lock().remove(&id).is_some() {
+            self.pending.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 
     /// Drops what is past its deadline; returns how many answers never came.
     pub(crate) fn expire(&self, now: Time) -> usize {
         let mut lost = 0;
+        if self.len() == 0 {
+            return 0;
+        }
         for shard in &self.shards {
             let mut shard = shard.lock();
             if shard.is_empty() {
@@ -114,6 +121,7 @@ impl Acks {
             shard.retain(|_, pending| {
                 let keep = pending.deadline > now;
                 if !keep {
+                    self.pending.fetch_sub(1, Ordering::Relaxed);
                     lost += match &pending.waiting {
                         Waiting::One(_) => 1,
                         Waiting::Many(asked) => asked.len(),
@@ -127,6 +135,6 @@ impl Acks {
 
     /// Broadcasts and calls that are waiting.
     pub(crate) fn len(&self) -> usize {
-        self.shards.iter().map(|shard| shard.lock().len()).sum()
+        self.pending.load(Ordering::Relaxed)
     }
 }

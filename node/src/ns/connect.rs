@@ -15,6 +15,8 @@ use sockeye_proto::{name::NamespacePath, prepared::Packet, sio::Ticket};
 use super::{
     Namespace,
     context::Context,
+    namespaces::{Dynamic, Matcher, NamespaceRequest},
+    pattern::Captures,
     socket::{Socket, SocketInner},
 };
 use crate::{conn::Conn, reason::DisconnectReason};
@@ -83,9 +85,58 @@ impl From<String> for ConnectRefused {
     }
 }
 
+/// Asks the predicates in order whether there is such a namespace for this client, which was noted as being joined.
+pub(crate) fn ask(
+    conn: &Arc<Conn>,
+    path: NamespacePath,
+    candidates: Vec<Arc<Dynamic>>,
+    auth: Option<Bytes>,
+    ticket: Ticket,
+) {
+    let request = NamespaceRequest { path, auth, handshake: conn.handshake.clone() };
+    let asking = {
+        let (conn, request) = (conn.clone(), request.clone());
+        async move {
+            for candidate in candidates {
+                let Matcher::When(predicate) = &candidate.matcher else { continue };
+                if predicate(request.clone()).await {
+                    let ns = conn.engine.namespaces.open(&request.path, &candidate, Captures::default());
+                    return begin(&conn, &ns, request.auth, ticket);
+                }
+            }
+            unknown(&conn, request.path, ticket);
+        }
+    };
+    let mut asking = AssertUnwindSafe(asking).catch_unwind().boxed();
+    let decided = match asking.as_mut().poll(&mut Cx::from_waker(Waker::noop())) {
+        Poll::Ready(decided) => decided,
+        Poll::Pending => {
+            let (conn, path) = (conn.clone(), request.path);
+            conn.engine.clone().spawn(async move {
+                if let Err(panic) = asking.await {
+                    conn.engine.handler_panicked(&path, &*panic);
+                    unknown(&conn, path, ticket);
+                }
+            });
+            return;
+        }
+    };
+    if let Err(panic) = decided {
+        conn.engine.handler_panicked(&request.path, &*panic);
+        unknown(conn, request.path, ticket);
+    }
+}
+
+/// There is no such namespace.
+fn unknown(conn: &Arc<Conn>, path: NamespacePath, ticket: Ticket) {
+    conn.refuse(&path, ticket);
+    conn.no_such_namespace(path);
+}
+
 /// Runs the connect handler of a namespace for a client that asked to join it. The namespace was noted as being joined.
 pub(crate) fn begin(conn: &Arc<Conn>, ns: &Arc<Namespace>, auth: Option<Bytes>, ticket: Ticket) {
     let engine = &conn.engine;
+    ns.start(engine);
     let socket = SocketInner::new(engine.new_socket_id(), conn, ns, auth, ticket);
     ns.rooms.insert(&socket);
     let Some(call) = &ns.handlers.connect else {
@@ -133,7 +184,6 @@ fn finish(socket: &Arc<SocketInner>, ticket: Ticket, decision: Result<(), Connec
         // The handler let the client in, but it left meanwhile: the disconnect handler must hear of it.
         Ok(()) => {
             metrics.namespace_connect("gone");
-            conn.refuse(&ns.path, ticket);
             socket.closed(conn.closed().unwrap_or(DisconnectReason::ClientNamespaceDisconnect));
         }
         Err(refused) => {

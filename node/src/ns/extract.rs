@@ -38,7 +38,7 @@ impl std::error::Error for Rejection {}
     message = "a handler cannot take `{Self}` as an argument",
     label = "not an extractor",
     note = "handlers take: `Socket`, `Io`, `Data<T>` (the first argument), `Spread<(A, B)>` (several), `Args` (raw), `Attachments`, \
-            `Auth<T>`, `State<T>`, `HandshakeRef`, `AckSender`, `EventName`, `DisconnectReason`, or an `Option` of these",
+            `Auth<T>`, `State<T>`, `Params`, `HandshakeRef`, `AckSender`, `EventName`, `DisconnectReason`, or an `Option` of these",
     note = "to take the event's first argument as a `{Self}`, write `Data(value): Data<{Self}>`"
 )]
 pub trait FromContext: Sized + Send {
@@ -160,6 +160,35 @@ impl<T: Any + Clone + Send + Sync> FromContext for State<T> {
         }
         let name = std::any::type_name::<T>();
         Err(format!("it wants State<{name}>, but the builder was given none: call `.state(…)` with a {name}"))
+    }
+}
+
+/// What the placeholders of a [namespace pattern](crate::ServerBuilder::namespace_pattern) stand for in the path that the
+/// client asked for. Empty in other namespaces.
+#[derive(Clone)]
+pub struct Params(Arc<super::Namespace>);
+
+impl Params {
+    /// The value of one placeholder.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.param(name)
+    }
+
+    /// All of them, in the order of the pattern, each with its value.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.params()
+    }
+}
+
+impl fmt::Debug for Params {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}
+
+impl FromContext for Params {
+    fn from_context(context: &mut Context) -> Result<Self, Rejection> {
+        Ok(Self(context.socket.0.ns.clone()))
     }
 }
 

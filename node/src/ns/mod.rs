@@ -13,13 +13,18 @@ pub(crate) mod hooks;
 pub(crate) mod inbox;
 pub(crate) mod layers;
 pub(crate) mod middleware;
+pub(crate) mod namespaces;
 pub(crate) mod operator;
+pub(crate) mod pattern;
 pub(crate) mod rooms;
 mod session;
 pub(crate) mod socket;
 pub(crate) mod unicast;
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use futures_util::future::BoxFuture;
 use smallvec::SmallVec;
@@ -38,21 +43,35 @@ use crate::{
     },
     engine::Engine,
     error::EmitError,
+    io::Io,
     reason::DisconnectReason,
 };
 use acks::Acks;
 use layers::Handlers;
+use namespaces::{Dynamic, Matcher};
+use pattern::Captures;
 use rooms::Rooms;
 
 /// A handler of server-to-server events: gets the sender and the arguments, returns the answer.
 pub(crate) type ServerEventCall = Arc<dyn Fn(NodeId, Args) -> BoxFuture<'static, Option<Args>> + Send + Sync>;
 
+/// What a dynamic namespace was made of.
+struct Origin {
+    of: Arc<Dynamic>,
+    captures: Captures,
+}
+
 /// One namespace of this node.
 pub(crate) struct Namespace {
     pub(crate) path: NamespacePath,
-    pub(crate) handlers: Handlers,
+    /// What stands for it in metrics: its path, or the pattern of a dynamic one.
+    pub(crate) label: NamespacePath,
+    pub(crate) handlers: Arc<Handlers>,
+    /// Of a dynamic namespace, where it comes from.
+    origin: Option<Origin>,
     pub(crate) rooms: Rooms,
     pub(crate) acks: Acks,
+    started: AtomicBool,
 }
 
 impl std::fmt::Debug for Namespace {
@@ -63,7 +82,47 @@ impl std::fmt::Debug for Namespace {
 
 impl Namespace {
     pub(crate) fn new(path: NamespacePath, handlers: Handlers) -> Self {
-        Self { path, handlers, rooms: Rooms::new(), acks: Acks::default() }
+        let (label, handlers) = (path.clone(), Arc::new(handlers));
+        Self { path, label, handlers, origin: None, rooms: Rooms::new(), acks: Acks::default(), started: AtomicBool::new(false) }
+    }
+
+    pub(crate) fn dynamic(path: NamespacePath, of: &Arc<Dynamic>, captures: Captures) -> Self {
+        let (label, handlers) = (of.label.clone(), of.handlers.clone());
+        let origin = Some(Origin { of: of.clone(), captures });
+        Self { path, label, handlers, origin, rooms: Rooms::new(), acks: Acks::default(), started: AtomicBool::new(false) }
+    }
+
+    /// Tells the application's classes, once, that the namespace is there.
+    pub(crate) fn start(self: &Arc<Self>, engine: &Arc<Engine>) {
+        if self.handlers.starts.is_empty() || self.started.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        for start in &self.handlers.starts {
+            hooks::look(engine, &self.path, || start(Io::new(engine.clone(), self.clone())));
+        }
+    }
+
+    /// Whether it exists only while somebody is in it.
+    pub(crate) fn is_dynamic(&self) -> bool {
+        self.origin.is_some()
+    }
+
+    /// Whether clients may ask for it without a predicate's leave.
+    pub(crate) fn asks_nobody(&self) -> bool {
+        !matches!(&self.origin, Some(origin) if matches!(origin.of.matcher, Matcher::When(_)))
+    }
+
+    /// What a placeholder of the pattern stands for in this namespace's path.
+    pub(crate) fn param(&self, name: &str) -> Option<&str> {
+        let captures = &self.origin.as_ref()?.captures;
+        let (_, range) = captures.iter().find(|(of, _)| **of == *name)?;
+        self.path.get(range.clone())
+    }
+
+    /// All placeholders in the order of the pattern, with what they stand for.
+    pub(crate) fn params(&self) -> impl Iterator<Item = (&str, &str)> {
+        let captures = self.origin.iter().flat_map(|origin| &origin.captures);
+        captures.map(|(name, range)| (&**name, &self.path[range.clone()]))
     }
 
     /// Sends a packet to everyone on this node whom the target means; returns how many.

@@ -28,7 +28,7 @@ fn sockets(count: usize) -> Vec<Arc<SocketInner>> {
         let engine = server.expect("it does not wait").expect("nothing is wrong").service().engine;
         let handshake = Handshake::new("/", "", &HeaderMap::new(), None, false);
         let conn = Conn::open(&engine, TransportKind::Polling, Sink::Polling, handshake);
-        let ns = engine.namespace("/").expect("it is always there");
+        let ns = engine.namespaces.get("/").expect("it is always there");
         (conn, ns)
     });
     let (conn, ns) = &*CONN;

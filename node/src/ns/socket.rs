@@ -35,7 +35,7 @@ use crate::{
         handshake::Handshake,
         outbox::{Item, Pushed},
     },
-    error::{CallError, EmitError},
+    error::CallError,
     io::Io,
     reason::DisconnectReason,
     sent::Sent,
@@ -69,6 +69,14 @@ impl fmt::Debug for SocketInner {
             .field("id", &self.id)
             .field("namespace", &self.ns.path)
             .finish_non_exhaustive()
+    }
+}
+
+impl Drop for SocketInner {
+    fn drop(&mut self) {
+        if self.ns.is_dynamic() {
+            self.conn.engine.namespaces.note_left(self.ns.path.clone());
+        }
     }
 }
 
@@ -148,7 +156,7 @@ impl SocketInner {
             }
             self.phase.store(Phase::Connected as u8, Ordering::Release);
         }
-        self.conn.engine.metrics.socket_connected(&self.ns.path);
+        self.conn.engine.metrics.socket_connected(&self.ns.label);
         if dirty {
             self.conn.settle(Pushed::Dirty);
         }
@@ -243,7 +251,7 @@ impl SocketInner {
             self.ns.acks.resolve(id, self.id, None);
         }
         if before == Phase::Connected {
-            self.conn.engine.metrics.socket_disconnected(&self.ns.path, reason);
+            self.conn.engine.metrics.socket_disconnected(&self.ns.label, reason);
         }
         if self.ns.handlers.disconnect.is_some() {
             self.submit(Job::Disconnect(reason));
@@ -321,6 +329,11 @@ impl Socket {
     /// The namespace that this socket is in.
     pub fn namespace(&self) -> &NamespacePath {
         &self.0.ns.path
+    }
+
+    /// What a placeholder of a [pattern](crate::ServerBuilder::namespace_pattern) stands for in this socket's namespace.
+    pub fn param(&self, name: &str) -> Option<&str> {
+        self.0.ns.param(name)
     }
 
     /// The server, seen from this socket's namespace.

@@ -13,6 +13,7 @@ mod builder;
 mod chaos;
 mod cluster;
 mod connect;
+mod dynamic;
 mod embed;
 mod events;
 mod heartbeat;
