@@ -58,8 +58,8 @@ impl Background {
     ) -> JoinHandle<T> {
         let mut entry = self.enter();
         let id = entry.id;
-        let task = tokio::task::spawn_blocking(move || {
-            match std::panic::catch_unwind(AssertUnwindSafe(work)) {
+        let task =
+            tokio::task::spawn_blocking(move || match std::panic::catch_unwind(AssertUnwindSafe(work)) {
                 Ok(value) => {
                     entry.end = End::Done;
                     drop(entry);
@@ -71,8 +71,7 @@ impl Background {
                     tracing::error!("a background task panicked");
                     resume_unwind(panic)
                 }
-            }
-        });
+            });
         self.started(id, task.abort_handle());
         task
     }

@@ -27,9 +27,11 @@ use crate::{
     background::Background,
     cluster::{AckSink, Cluster, Local},
     conn::{Clock, Conn, flusher::Flusher, outbox::OutboxLimits, registry::Registry, wheel::Wheel},
-    http::cors::Cors,
+    engineio::{self, Mounted},
+    http::{Endpoint, cors::Cors},
+    limits::{Guard, LimitsMode},
     metrics::Metrics,
-    ns::{Namespace, event_packet, namespaces::Namespaces},
+    ns::{Namespace, event_packet, namespaces::Namespaces, rate::EventRate, socket::Owes},
     reason::DisconnectReason,
     state::StateMap,
 };
@@ -42,11 +44,14 @@ const ABORTED: Duration = Duration::from_secs(1);
 pub(crate) struct Config {
     pub(crate) name: String,
     pub(crate) path: String,
+    /// Endpoints of Engine.IO alone.
+    pub(crate) raw: Vec<Mounted>,
     pub(crate) session: Settings,
     pub(crate) polling: bool,
     pub(crate) websocket: bool,
     pub(crate) connect_timeout: Duration,
     pub(crate) limits: Limits,
+    pub(crate) limits_mode: LimitsMode,
     pub(crate) outbox: OutboxLimits,
     pub(crate) mailbox: usize,
     pub(crate) concurrency: usize,
@@ -69,6 +74,8 @@ pub(crate) struct Engine {
     pub(crate) registry: Registry,
     pub(crate) wheel: Wheel,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) guard: Guard,
+    pub(crate) event_rate: Option<EventRate>,
     pub(crate) state: StateMap,
     flushers: Box<[Arc<Flusher>]>,
     pub(crate) namespaces: Namespaces,
@@ -97,11 +104,19 @@ impl Engine {
     ) -> Arc<Self> {
         let shortest = [config.session.ping_interval, config.session.ping_timeout, config.connect_timeout];
         let workers = std::thread::available_parallelism().map_or(1, usize::from).min(8);
+        let guard = Guard::new(
+            config.limits_mode,
+            config.limits.clone(),
+            metrics.limit_rejections.clone(),
+            metrics.limit_warnings.clone(),
+        );
         Arc::new(Self {
             node,
             boot,
             keys,
             clock: Clock::start(),
+            guard,
+            event_rate: EventRate::new(&config.limits),
             registry: Registry::new(),
             wheel: Wheel::new(shortest.into_iter().min().unwrap_or(Duration::from_secs(1))),
             background: Background::new(metrics.clone()),
@@ -133,6 +148,16 @@ impl Engine {
     pub(crate) fn cluster(&self) -> &Arc<Cluster> {
         // `start` runs before anything that could ask: the builder does both.
         self.cluster.get().expect("the engine was started")
+    }
+
+    /// What a new client of this endpoint needs if it does not speak Socket.IO.
+    pub(crate) fn raw_inbox(&self, endpoint: Endpoint) -> Option<engineio::Inbox> {
+        match endpoint {
+            Endpoint::SocketIo => None,
+            Endpoint::Raw(index) => {
+                Some(engineio::Inbox::new(index, self.config.raw[index].endpoint.clone()))
+            }
+        }
     }
 
     /// The connection that a client means by this text, if it lives here.
@@ -248,19 +273,26 @@ impl Engine {
         target: &Target,
         ttl: Duration,
         sink: Arc<dyn AckSink>,
-    ) -> (usize, u64) {
-        let sockets = ns.rooms.collect(target);
+    ) -> Asked {
+        let mut sockets = ns.rooms.collect(target);
+        let recipients = sockets.len();
         if sockets.is_empty() {
-            return (0, 0);
+            return Asked::default();
         }
         let deadline = self.clock.now().plus(ttl);
         // Noted before the packet can leave: an answer may be faster than this function.
         let id = ns.acks.open(sockets.iter().map(|socket| socket.id), sink, deadline);
-        for socket in &sockets {
-            socket.owe(id);
-        }
+        let mut refused = 0;
+        sockets.retain(|socket| match socket.owe(id) {
+            Owes::This => true,
+            Owes::Gone => false,
+            Owes::TooMany => {
+                refused += 1;
+                false
+            }
+        });
         ns.push_all(self, Packet::event(ns.path.clone(), event, args.clone(), Some(id)), &sockets);
-        (sockets.len(), id)
+        Asked { id, recipients, refused }
     }
 }
 
@@ -282,6 +314,17 @@ impl Drop for TaskGuard {
     }
 }
 
+/// What became of a question to this node's clients.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Asked {
+    /// The ack's id.
+    pub(crate) id: u64,
+    /// Whom it was meant for.
+    pub(crate) recipients: usize,
+    /// How many of them owe too many acks already: they were not asked, and are reported as gone.
+    pub(crate) refused: usize,
+}
+
 /// Turns the wheel until the engine is gone.
 async fn run_timer(engine: std::sync::Weak<Engine>, tick: Duration) {
     let mut ticks = tokio::time::interval(tick);
@@ -301,9 +344,10 @@ async fn run_timer(engine: std::sync::Weak<Engine>, tick: Duration) {
                 tokio::task::yield_now().await;
             }
         }
+        engine.guard.log(now);
         engine.namespaces.sweep();
-        for ns in engine.namespaces.all() {
-            let lost = ns.acks.expire(now);
+        for ns in engine.namespaces.with_acks_due(now) {
+            let lost = ns.expire_acks(now);
             if lost > 0 {
                 engine.metrics.expired_acks.inc_by(lost as u64);
             }
@@ -339,12 +383,12 @@ impl Local for Engine {
         sink: Arc<dyn AckSink>,
     ) -> usize {
         let Some(ns) = self.namespaces.get(namespace) else { return 0 };
-        self.ask_local(&ns, event, args, target, ttl, sink).0
+        self.ask_local(&ns, event, args, target, ttl, sink).recipients
     }
 
     fn join(&self, namespace: &str, target: &Target, rooms: &[RoomName]) {
         if let Some(ns) = self.namespaces.get(namespace) {
-            ns.rooms.join_all(target, rooms);
+            ns.rooms.join_all(target, rooms, &self.guard);
         }
     }
 

@@ -32,6 +32,9 @@ pub enum CallError {
     /// No such client is connected, or it went while the call waited.
     #[error("the client is not connected")]
     Disconnected,
+    /// The client owes so many answers already that it is not asked for another.
+    #[error("the client owes too many answers already")]
+    TooManyPending,
     /// The event could not be sent.
     #[error(transparent)]
     Emit(#[from] EmitError),

@@ -8,6 +8,7 @@
 //! * [`NamespaceBuilder`]: registering handlers; what they may take is [`FromContext`], what they may return [`IntoAck`]
 //! * `ns`: namespaces, rooms, acks, mailboxes
 //! * `conn`: connections: sessions, outboxes, the flusher, the timer
+//! * [`engineio`]: endpoints for clients that want Engine.IO alone
 //! * `http`: requests, long-polling, the upgrade to WebSocket, the accept loop
 //! * `cluster`: what the nodes say to each other
 //! * `metrics`, `admin`: what Prometheus and load balancers see
@@ -35,9 +36,11 @@ mod builder;
 mod cluster;
 mod conn;
 mod engine;
+pub mod engineio;
 mod error;
 mod http;
 mod io;
+mod limits;
 mod metrics;
 mod ns;
 mod reason;
@@ -57,10 +60,14 @@ pub use sockeye_proto::{
 
 pub use crate::{
     builder::{BuildError, ServerBuilder},
-    conn::{handshake::Handshake, outbox::OutboxLimits},
+    conn::{
+        handshake::Handshake,
+        outbox::{OutboxLimits, SlowPolicy},
+    },
     error::{Answer, CallError, EmitError, Gathered, Partial},
     http::cors::Cors,
     io::{Io, WeakIo},
+    limits::LimitsMode,
     ns::{
         builder::NamespaceBuilder,
         class::{Call, Class, Method, NamespaceClass},

@@ -11,7 +11,7 @@ use prometheus::{
 };
 use sockeye_proto::{DecodeError, eio::TransportKind, name::NamespacePath};
 
-use crate::{cluster::ACKS_PENDING_HELP, engine::Engine, reason::DisconnectReason};
+use crate::{cluster::ACKS_PENDING_HELP, engine::Engine, limits, reason::DisconnectReason};
 
 /// One counter for each kind of Socket.IO packet.
 #[derive(Debug)]
@@ -22,6 +22,8 @@ pub(crate) struct PacketCounters {
     binary_ack: IntCounter,
     pub(crate) connect: IntCounter,
     pub(crate) disconnect: IntCounter,
+    /// Messages of raw Engine.IO endpoints: text, binary.
+    raw: [IntCounter; 2],
 }
 
 impl PacketCounters {
@@ -34,6 +36,7 @@ impl PacketCounters {
             binary_ack: of("binary_ack"),
             connect: of("connect"),
             disconnect: of("disconnect"),
+            raw: [of("raw_text"), of("raw_binary")],
         }
     }
 
@@ -62,7 +65,8 @@ pub(crate) struct Metrics {
     disconnections: IntCounterVec,
     namespace_connects: IntCounterVec,
     decode_errors: IntCounterVec,
-    limit_rejections: IntCounterVec,
+    pub(crate) limit_rejections: IntCounterVec,
+    pub(crate) limit_warnings: IntCounterVec,
     outbox_dropped: IntCounterVec,
     handler_errors: IntCounterVec,
     pub(crate) handler_panics: IntCounter,
@@ -148,6 +152,11 @@ impl Metrics {
                 "What a limit kept out.",
                 "limit",
             )?,
+            limit_warnings: register.counters(
+                "limit_warnings_total",
+                "What a limit would have kept out if it were enforced.",
+                "limit",
+            )?,
             outbox_dropped: register.counters(
                 "send_queue_dropped_total",
                 "Packets that a slow client did not get.",
@@ -225,10 +234,11 @@ impl Metrics {
                 self.handshakes.with_label_values(&[transport, result]);
             }
         }
-        for limit in ["payload", "namespaces", "request_time", "accept"] {
+        for limit in limits::LABELS {
             self.limit_rejections.with_label_values(&[limit]);
+            self.limit_warnings.with_label_values(&[limit]);
         }
-        for reason in ["volatile", "slow"] {
+        for reason in ["volatile", "slow", "overflow"] {
             self.outbox_dropped.with_label_values(&[reason]);
         }
         for kind in ["extract", "handler", "reply", "refused"] {
@@ -321,6 +331,14 @@ impl Metrics {
         self.packets_sent.of(binary, ack).inc_by(count);
     }
 
+    pub(crate) fn message_received(&self, binary: bool) {
+        self.packets_received.raw[usize::from(binary)].inc();
+    }
+
+    pub(crate) fn message_sent(&self, binary: bool) {
+        self.packets_sent.raw[usize::from(binary)].inc();
+    }
+
     pub(crate) fn received_websocket(&self, bytes: usize) {
         self.received_bytes[index(TransportKind::WebSocket)].inc_by(bytes as u64);
     }
@@ -339,6 +357,9 @@ impl Metrics {
 
     pub(crate) fn decode_error(&self, error: DecodeError) {
         self.decode_errors.with_label_values(&[error.layer().as_str(), error.kind()]).inc();
+        if let Some(limit) = error.limit() {
+            self.limit_rejected(limit);
+        }
     }
 
     pub(crate) fn limit_rejected(&self, limit: &str) {

@@ -16,10 +16,10 @@ use tower_service::Service;
 
 use crate::{
     engine::Engine,
-    http::{accept::not_found, handle, is_ours},
+    http::{accept::not_found, endpoint, handle},
 };
 
-/// Answers requests to the server's path; others with 404. Made by [`Server::service`](crate::Server::service).
+/// Answers requests to the server's paths; others with 404. Made by [`Server::service`](crate::Server::service).
 ///
 /// The client's address is known if the application is served with axum's `into_make_service_with_connect_info`.
 #[derive(Clone, Debug)]
@@ -43,11 +43,9 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let engine = self.engine.clone();
         Box::pin(async move {
-            if !is_ours(&engine, request.uri().path()) {
-                return Ok(not_found());
-            }
+            let Some(endpoint) = endpoint(&engine, request.uri().path()) else { return Ok(not_found()) };
             let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
-            Ok(handle(&engine, request, peer).await)
+            Ok(handle(&engine, endpoint, request, peer).await)
         })
     }
 }

@@ -94,6 +94,8 @@ errors! {
     BadAckId              SocketIo  "bad_ack_id"              "an acknowledgement id is missing, misplaced or too large"
     BadJson               SocketIo  "bad_json"                "a packet's payload is not valid JSON"
     TooDeep               SocketIo  "too_deep"                "a packet's JSON nests too deeply"
+    JsonTooLong           SocketIo  "json_too_long"           "a packet's JSON is too long"
+    TooManyValues         SocketIo  "too_many_values"         "a packet's JSON has too many values"
     BadPayload            SocketIo  "bad_payload"             "a packet's payload does not fit its type"
     BadEventName          SocketIo  "bad_event_name"          "an event has no name, or one that is no text or number"
     ReservedEvent         SocketIo  "reserved_event"          "an event has a reserved name"
@@ -111,6 +113,23 @@ errors! {
 }
 
 impl DecodeError {
+    /// The limit that the bytes went beyond, as the label of the counters of limits; `None` if they were wrong at any size.
+    #[must_use]
+    pub fn limit(self) -> Option<&'static str> {
+        Some(match self {
+            Self::BodyTooLarge | Self::FrameTooLarge | Self::MessageTooLarge => "payload",
+            Self::TooManyFragments => "fragments",
+            Self::TooManyPackets => "packets_per_payload",
+            Self::TooManyAttachments => "attachments",
+            Self::NamespaceTooLong => "namespace_length",
+            Self::EventTooLong => "event_length",
+            Self::TooDeep => "json_depth",
+            Self::JsonTooLong => "json_length",
+            Self::TooManyValues => "json_values",
+            _ => return None,
+        })
+    }
+
     /// The code of the WebSocket close frame that answers this error (RFC 6455, 7.4.1): 1009 too large, 1007 invalid
     /// UTF-8, 1002 any other violation of the framing, and 1008 where the framing was right but not what it carried.
     #[must_use]

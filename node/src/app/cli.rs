@@ -23,6 +23,8 @@ pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) engine: EngineIo,
     #[command(flatten)]
+    pub(crate) limits: ClientLimits,
+    #[command(flatten)]
     pub(crate) operation: Operation,
 }
 
@@ -169,6 +171,56 @@ pub(crate) struct EngineIo {
     /// Leave clients that began with long-polling there.
     #[arg(long, env = "SOCKEYE_NO_UPGRADES")]
     pub(crate) no_upgrades: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Limits")]
+pub(crate) struct ClientLimits {
+    /// What happens beyond a limit: enforce refuses it, warn only counts and logs it.
+    ///
+    /// What protects the memory of the process is enforced all the same.
+    #[arg(long, env = "SOCKEYE_LIMITS_MODE", value_name = "MODE", default_value = "enforce")]
+    pub(crate) limits_mode: String,
+
+    /// Attachments of one event.
+    #[arg(long, env = "SOCKEYE_MAX_ATTACHMENTS", value_name = "NUMBER", default_value = "10")]
+    pub(crate) max_attachments: String,
+
+    /// How deep the arguments of an event may nest, 127 at the most.
+    #[arg(long, env = "SOCKEYE_MAX_JSON_DEPTH", value_name = "NUMBER", default_value = "64")]
+    pub(crate) max_json_depth: String,
+
+    /// Values in the arguments of one event: numbers, texts, lists, objects.
+    #[arg(long, env = "SOCKEYE_MAX_JSON_VALUES", value_name = "NUMBER", default_value = "250000")]
+    pub(crate) max_json_values: String,
+
+    /// Namespaces that one connection may join.
+    #[arg(long, env = "SOCKEYE_MAX_NAMESPACES", value_name = "NUMBER", default_value = "64")]
+    pub(crate) max_namespaces: String,
+
+    /// Rooms that one client may be in.
+    #[arg(long, env = "SOCKEYE_MAX_ROOMS", value_name = "NUMBER", default_value = "20000")]
+    pub(crate) max_rooms: String,
+
+    /// Answers that one client may owe at a time.
+    #[arg(long, env = "SOCKEYE_MAX_PENDING_ACKS", value_name = "NUMBER", default_value = "10000")]
+    pub(crate) max_pending_acks: String,
+
+    /// Events per second that one client may send in the long run; 0 is no limit. A faster one is read more slowly.
+    #[arg(long, env = "SOCKEYE_EVENT_RATE", value_name = "NUMBER", default_value = "50000")]
+    pub(crate) event_rate: String,
+
+    /// Events that one client may send at once, before its rate counts.
+    #[arg(long, env = "SOCKEYE_EVENT_BURST", value_name = "NUMBER", default_value = "100000")]
+    pub(crate) event_burst: String,
+
+    /// Bytes that may wait for one client that does not read; with more it is disconnected as `slow`.
+    #[arg(long, env = "SOCKEYE_MAX_QUEUE", value_name = "BYTES", default_value = "4194304")]
+    pub(crate) max_queue: String,
+
+    /// What a client that does not read misses before that: drop-volatile, drop-events (it stays connected), or close.
+    #[arg(long, env = "SOCKEYE_SLOW_POLICY", value_name = "POLICY", default_value = "drop-volatile")]
+    pub(crate) slow_policy: String,
 }
 
 #[derive(Debug, Args)]

@@ -2,7 +2,7 @@
 
 use std::{fmt, io, net::SocketAddr, path::Path, str::FromStr, time::Duration};
 
-use sockeye::{Cors, TransportKind};
+use sockeye::{Cors, Limits, LimitsMode, OutboxLimits, SlowPolicy, TransportKind};
 use tracing_subscriber::EnvFilter;
 
 use super::{
@@ -32,7 +32,9 @@ pub(crate) struct Config {
     pub(crate) ping_timeout: Duration,
     pub(crate) connect_timeout: Duration,
     pub(crate) upgrade_timeout: Duration,
-    pub(crate) max_payload: usize,
+    pub(crate) limits: Limits,
+    pub(crate) limits_mode: LimitsMode,
+    pub(crate) outbox: OutboxLimits,
     pub(crate) transports: Vec<TransportKind>,
     pub(crate) upgrades: bool,
     pub(crate) require_bus: bool,
@@ -99,7 +101,7 @@ impl Config {
     pub(crate) fn new(cli: Cli, read_file: &dyn Fn(&Path) -> io::Result<String>) -> Result<Self, Problems> {
         let mut problems = Problems::default();
         let p = &mut problems;
-        let Cli { addresses, cluster, clients, engine, operation } = cli;
+        let Cli { addresses, cluster, clients, engine, limits, operation } = cli;
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
         let listen = p.take("--listen", address(&addresses.listen), nowhere);
         let admin_listen =
@@ -149,7 +151,23 @@ impl Config {
             ping_timeout: p.take("--ping-timeout", timeout(&engine.ping_timeout), Duration::ZERO),
             connect_timeout: p.take("--connect-timeout", timeout(&engine.connect_timeout), Duration::ZERO),
             upgrade_timeout: p.take("--upgrade-timeout", timeout(&engine.upgrade_timeout), Duration::ZERO),
-            max_payload: p.take("--max-payload", bytes(&engine.max_payload), 0),
+            limits: Limits {
+                max_payload: p.take("--max-payload", bytes(&engine.max_payload), 0),
+                max_attachments: p.take("--max-attachments", number(&limits.max_attachments), 0),
+                max_json_depth: p.take("--max-json-depth", positive(&limits.max_json_depth), 0),
+                max_json_values: p.take("--max-json-values", positive(&limits.max_json_values), 0),
+                max_namespaces: p.take("--max-namespaces", positive(&limits.max_namespaces), 0),
+                max_rooms: p.take("--max-rooms", number(&limits.max_rooms), 0),
+                max_pending_acks: p.take("--max-pending-acks", number(&limits.max_pending_acks), 0),
+                events_per_second: p.take("--event-rate", number(&limits.event_rate), 0),
+                event_burst: p.take("--event-burst", positive(&limits.event_burst), 0),
+                ..Limits::default()
+            },
+            limits_mode: p.take("--limits-mode", limits_mode(&limits.limits_mode), LimitsMode::Enforce),
+            outbox: OutboxLimits {
+                policy: p.take("--slow-policy", slow_policy(&limits.slow_policy), SlowPolicy::default()),
+                ..p.take("--max-queue", outbox(&limits.max_queue), OutboxLimits::default())
+            },
             transports: p.take("--transports", transports(&engine.transports), Vec::new()),
             upgrades: !engine.no_upgrades,
             require_bus: operation.require_bus,
@@ -274,6 +292,40 @@ fn bytes(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(0) | Err(_) => Err(format!("`{text}` is no number of bytes; write one as in 1000000")),
         Ok(bytes) => Ok(bytes),
+    }
+}
+
+fn number<T: FromStr>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| format!("`{text}` is no number; write one as in 1000"))
+}
+
+fn positive<T: FromStr + Default + PartialEq>(text: &str) -> Result<T, String> {
+    match number(text)? {
+        zero if zero == T::default() => Err("must be at least 1".into()),
+        number => Ok(number),
+    }
+}
+
+fn limits_mode(text: &str) -> Result<LimitsMode, String> {
+    match text {
+        "enforce" => Ok(LimitsMode::Enforce),
+        "warn" => Ok(LimitsMode::Warn),
+        other => Err(format!("`{other}` is no mode; enforce and warn are")),
+    }
+}
+
+/// The bytes at which a client is disconnected; those from which on volatile events are dropped follow where they have to.
+fn outbox(text: &str) -> Result<OutboxLimits, String> {
+    let (hard_bytes, limits) = (bytes(text)?, OutboxLimits::default());
+    Ok(OutboxLimits { hard_bytes, soft_bytes: limits.soft_bytes.min(hard_bytes), ..limits })
+}
+
+fn slow_policy(text: &str) -> Result<SlowPolicy, String> {
+    match text {
+        "drop-volatile" => Ok(SlowPolicy::DropVolatile),
+        "drop-events" => Ok(SlowPolicy::DropEvents),
+        "close" => Ok(SlowPolicy::Close),
+        other => Err(format!("`{other}` is no policy; drop-volatile, drop-events and close are")),
     }
 }
 

@@ -25,7 +25,9 @@ fn the_defaults_are_those_of_the_javascript_server_on_loopback() {
     assert_eq!(config.path, "/socket.io/");
     assert_eq!(config.ping_interval, Duration::from_secs(25));
     assert_eq!(config.ping_timeout, Duration::from_secs(20));
-    assert_eq!(config.max_payload, 1_000_000);
+    assert_eq!(config.limits, Limits::default());
+    assert_eq!(config.limits_mode, LimitsMode::Enforce);
+    assert_eq!(config.outbox, OutboxLimits::default());
     assert_eq!(config.transports, [TransportKind::Polling, TransportKind::WebSocket]);
     assert_eq!(config.cors, Cors::SameOrigin);
     assert!(config.upgrades && config.demo && !config.allow_join && !config.require_bus);
@@ -174,5 +176,46 @@ fn filters_name_levels() {
     }
     for wrong in ["", "loud", "sockeye", "sockeye=loud", "info,"] {
         assert!(filter(wrong).is_err(), "{wrong:?}");
+    }
+}
+
+#[test]
+fn limits_are_numbers() {
+    let config = good(&[
+        "--limits-mode=warn",
+        "--max-payload=5000",
+        "--max-attachments=0",
+        "--max-rooms=7",
+        "--event-rate=0",
+        "--max-queue=1000",
+        "--slow-policy=drop-events",
+    ]);
+    let wanted = Limits {
+        max_payload: 5000,
+        max_attachments: 0,
+        max_rooms: 7,
+        events_per_second: 0,
+        ..Limits::default()
+    };
+    assert_eq!((config.limits, config.limits_mode), (wanted, LimitsMode::Warn));
+    let outbox = config.outbox;
+    assert_eq!((outbox.hard_bytes, outbox.soft_bytes, outbox.policy), (1000, 1000, SlowPolicy::DropEvents));
+    let text = problems(&[
+        "--limits-mode=maybe",
+        "--max-json-depth=0",
+        "--max-namespaces=-1",
+        "--event-burst=many",
+        "--slow-policy=wait",
+        "--max-queue=0",
+    ]);
+    for option in [
+        "--limits-mode",
+        "--max-json-depth",
+        "--max-namespaces",
+        "--event-burst",
+        "--slow-policy",
+        "--max-queue",
+    ] {
+        assert!(text.contains(option), "{option}: {text}");
     }
 }

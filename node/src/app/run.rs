@@ -100,7 +100,9 @@ fn builder(config: &Config) -> ServerBuilder {
         .upgrade_timeout(config.upgrade_timeout)
         .allow_upgrades(config.upgrades)
         .transports(config.transports.clone())
-        .max_payload(config.max_payload)
+        .limits(config.limits.clone())
+        .limits_mode(config.limits_mode)
+        .outbox_limits(config.outbox)
         .cors(config.cors.clone())
         .shutdown_timeout(config.shutdown_timeout);
     for secret in &config.secrets.0 {

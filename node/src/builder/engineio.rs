@@ -1,13 +1,42 @@
 //! Options of the transports: Engine.IO, HTTP and who may connect.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use sockeye_proto::eio::TransportKind;
 
 use super::ServerBuilder;
-use crate::http::cors::Cors;
+use crate::{
+    engineio::{self, Mounted},
+    http::cors::Cors,
+};
 
 impl ServerBuilder {
+    /// Serves clients of Engine.IO alone, without Socket.IO, at a path of their own, with the same heartbeats, limits, origins
+    /// and transports.
+    ///
+    /// ```
+    /// use sockeye::{Server, engineio::{Client, Message}};
+    ///
+    /// let builder = Server::builder().engine_io("/engine.io/", |endpoint| {
+    ///     endpoint
+    ///         .on_open(async |client: Client| {
+    ///             client.send("hello");
+    ///         })
+    ///         .on_message(async |client: Client, message: Message| {
+    ///             client.send(message);
+    ///         })
+    /// });
+    /// ```
+    pub fn engine_io(
+        mut self,
+        path: impl Into<String>,
+        register: impl FnOnce(engineio::Endpoint) -> engineio::Endpoint,
+    ) -> Self {
+        let endpoint = Arc::new(register(engineio::Endpoint::default()));
+        self.raw.push(Mounted { path: path.into(), endpoint });
+        self
+    }
+
     /// The Engine.IO path; `/socket.io/` if not said.
     pub fn path(mut self, path: impl Into<String>) -> Self {
         self.path = path.into();

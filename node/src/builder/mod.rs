@@ -21,8 +21,10 @@ use crate::{
     cluster::{Cluster, ClusterConfig, ClusterMetrics},
     conn::outbox::OutboxLimits,
     engine::{Config, Engine},
+    engineio::Mounted,
     http::cors::Cors,
     io::Io,
+    limits::LimitsMode,
     metrics::Metrics,
     ns::{
         Namespace,
@@ -53,6 +55,7 @@ pub struct ServerBuilder {
     transports: Vec<TransportKind>,
     connect_timeout: Duration,
     limits: Limits,
+    limits_mode: LimitsMode,
     outbox: OutboxLimits,
     mailbox: usize,
     concurrency: usize,
@@ -67,6 +70,7 @@ pub struct ServerBuilder {
     dynamic: Vec<DynamicNamespace>,
     every_namespace: NamespaceBuilder,
     accept_any_namespace: bool,
+    raw: Vec<Mounted>,
 }
 
 /// Namespaces that come and go, as they were registered.
@@ -92,6 +96,7 @@ impl Default for ServerBuilder {
             transports: vec![TransportKind::Polling, TransportKind::WebSocket],
             connect_timeout: Duration::from_secs(45),
             limits: Limits::default(),
+            limits_mode: LimitsMode::default(),
             outbox: OutboxLimits::default(),
             mailbox: 64,
             concurrency: 16,
@@ -106,6 +111,7 @@ impl Default for ServerBuilder {
             dynamic: Vec::new(),
             every_namespace: NamespaceBuilder::new(),
             accept_any_namespace: false,
+            raw: Vec::new(),
         }
     }
 }
@@ -148,7 +154,7 @@ impl ServerBuilder {
             // The last predicate: whatever else may accept a namespace does so before it.
             let everyone: Predicate = Arc::new(|_| Box::pin(std::future::ready(true)));
             let handlers = Arc::new(compose(Layer::default()));
-            dynamic.push((Ok(Matcher::When(everyone)), handlers, NamespacePath::from("*")));
+            dynamic.push((Ok(Matcher::When(everyone)), handlers, NamespacePath::from("/*")));
         }
         let root = compose(Layer::default());
         let mut namespaces = HashMap::new();
@@ -195,11 +201,13 @@ impl ServerBuilder {
         let config = Config {
             name,
             path: self.path,
+            raw: self.raw,
             session: self.settings,
             polling: self.transports.contains(&TransportKind::Polling),
             websocket: self.transports.contains(&TransportKind::WebSocket),
             connect_timeout: self.connect_timeout,
             limits: self.limits,
+            limits_mode: self.limits_mode,
             outbox: self.outbox,
             mailbox: self.mailbox,
             concurrency: self.concurrency,
@@ -223,9 +231,15 @@ impl ServerBuilder {
 
     fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
-        if !self.path.starts_with('/') || !self.path.ends_with('/') {
-            problems
-                .push(format!("path {:?} must begin and end with a slash, as in \"/socket.io/\"", self.path));
+        let paths = || std::iter::once(&self.path).chain(self.raw.iter().map(|raw| &raw.path));
+        for path in paths() {
+            if !path.starts_with('/') || !path.ends_with('/') {
+                problems
+                    .push(format!("path {path:?} must begin and end with a slash, as in \"/socket.io/\""));
+            }
+            if paths().filter(|other| *other == path).count() > 1 {
+                problems.push(format!("path {path:?} was given to two endpoints: each needs its own"));
+            }
         }
         if self.transports.is_empty() {
             problems.push("transports: there is none; name polling, websocket or both".into());

@@ -117,17 +117,14 @@ impl ServerBuilder {
     ///             .on("where", async |socket: Socket| socket.namespace().to_string())
     ///     });
     /// ```
-    pub fn on_any_namespace(
-        mut self,
-        register: impl FnOnce(NamespaceBuilder) -> NamespaceBuilder,
-    ) -> Self {
+    pub fn on_any_namespace(mut self, register: impl FnOnce(NamespaceBuilder) -> NamespaceBuilder) -> Self {
         self.every_namespace = register(self.every_namespace);
         self
     }
 
     /// Accepts clients in whatever namespace they ask for, if nothing else says what there is; off if not said. Such
     /// namespaces have the handlers of [`on_any_namespace`](Self::on_any_namespace) and exist while somebody is in them. In
-    /// metrics they are all called `*`.
+    /// metrics they are all called `/*`.
     pub fn accept_any_namespace(mut self, accept: bool) -> Self {
         self.accept_any_namespace = accept;
         self

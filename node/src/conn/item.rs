@@ -15,6 +15,8 @@ pub(crate) enum Item {
     Shared(Arc<Prepared>),
     /// The text of one Engine.IO packet that only this client gets.
     Text(Bytes),
+    /// A binary message that only this client gets.
+    Binary(Bytes),
     /// A WebSocket control frame, complete. Means nothing to long-polling.
     Frame(Bytes),
 }
@@ -34,6 +36,7 @@ impl Item {
         match self {
             Self::Shared(packet) => packet.websocket().len(),
             Self::Text(text) => header(Opcode::Text, text.len()).1 + text.len(),
+            Self::Binary(data) => header(Opcode::Binary, data.len()).1 + data.len(),
             Self::Frame(frame) => frame.len(),
         }
     }
@@ -42,8 +45,7 @@ impl Item {
     pub(crate) fn size(&self) -> usize {
         match self {
             Self::Shared(packet) => packet.len_hint(),
-            Self::Text(text) => text.len(),
-            Self::Frame(frame) => frame.len(),
+            Self::Text(bytes) | Self::Binary(bytes) | Self::Frame(bytes) => bytes.len(),
         }
     }
 
@@ -51,16 +53,20 @@ impl Item {
     pub(crate) fn write_websocket(&self, out: &mut Vec<u8>, skip: usize) {
         match self {
             Self::Shared(packet) => out.extend_from_slice(&packet.websocket()[skip..]),
-            Self::Text(text) => {
-                let (head, used) = header(Opcode::Text, text.len());
-                if skip < used {
-                    out.extend_from_slice(&head[skip..used]);
-                    out.extend_from_slice(text);
-                } else {
-                    out.extend_from_slice(&text[skip - used..]);
-                }
-            }
+            Self::Text(text) => write_frame(Opcode::Text, text, out, skip),
+            Self::Binary(data) => write_frame(Opcode::Binary, data, out, skip),
             Self::Frame(frame) => out.extend_from_slice(&frame[skip..]),
         }
+    }
+}
+
+/// Appends one frame from `skip` on.
+fn write_frame(opcode: Opcode, payload: &[u8], out: &mut Vec<u8>, skip: usize) {
+    let (head, used) = header(opcode, payload.len());
+    if skip < used {
+        out.extend_from_slice(&head[skip..used]);
+        out.extend_from_slice(payload);
+    } else {
+        out.extend_from_slice(&payload[skip - used..]);
     }
 }

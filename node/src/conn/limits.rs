@@ -1,5 +1,20 @@
 //! The bounds of what may wait for one client.
 
+/// What happens to a client that does not keep up. Whatever the policy, one that took nothing for
+/// [`OutboxLimits::max_age`] is disconnected with the reason `slow`, and no more than the hard bounds is kept for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SlowPolicy {
+    /// Volatile events are dropped beyond the soft bounds; beyond the hard ones the client is disconnected as `slow`.
+    #[default]
+    DropVolatile,
+    /// Volatile events are dropped beyond the soft bounds, and all others beyond the hard ones: a client that is slow for
+    /// a while stays connected, and misses something. Acks and what belongs to the connection are never dropped: if there is no
+    /// room for these, the client is disconnected as `slow`.
+    DropEvents,
+    /// Nothing is dropped: beyond the hard bounds the client is disconnected as `slow`.
+    Close,
+}
+
 /// When a client that does not read loses volatile events, and when it loses the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutboxLimits {
@@ -13,6 +28,8 @@ pub struct OutboxLimits {
     pub hard_packets: usize,
     /// A client that took no byte for this long while packets wait is disconnected as `slow`. Default 20 s.
     pub max_age: std::time::Duration,
+    /// What happens beyond the bounds.
+    pub policy: SlowPolicy,
 }
 
 impl Default for OutboxLimits {
@@ -23,6 +40,7 @@ impl Default for OutboxLimits {
             hard_bytes: 4 * 1024 * 1024,
             hard_packets: 16_384,
             max_age: std::time::Duration::from_secs(20),
+            policy: SlowPolicy::default(),
         }
     }
 }

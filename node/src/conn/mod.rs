@@ -17,6 +17,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    task::Waker,
     time::{Duration, Instant},
 };
 
@@ -42,11 +43,14 @@ use sockeye_proto::{
 
 use crate::{
     engine::Engine,
+    engineio,
+    http::Endpoint,
+    limits::Limit,
     ns::{connect, namespaces::Found, socket::SocketInner},
     reason::DisconnectReason,
 };
 use handshake::Handshake;
-use outbox::{Item, Outbox, PollBody, Pushed, Sink};
+use outbox::{Item, Outbox, PollBody, Pushed, Sink, SlowPolicy};
 
 /// How long a session that the server closed is kept for its client to poll its last packets.
 const GOODBYE: Duration = Duration::from_secs(10);
@@ -62,6 +66,10 @@ impl Clock {
 
     pub(crate) fn now(self) -> Time {
         Time(self.0.elapsed().as_millis() as u64)
+    }
+
+    pub(crate) fn micros(self) -> u64 {
+        self.0.elapsed().as_micros() as u64
     }
 }
 
@@ -87,6 +95,8 @@ pub(crate) struct Conn {
     pub(crate) engine: Arc<Engine>,
     pub(crate) handshake: Arc<Handshake>,
     pub(crate) outbox: Outbox,
+    /// For clients of a raw Engine.IO endpoint: no packet of theirs means anything to Socket.IO.
+    pub(crate) raw: Option<Box<engineio::Inbox>>,
     /// Which entry of the timer wheel counts; older ones are ignored.
     scheduled: AtomicU64,
     /// Never held while a handler runs, a room is looked up or another lock than a leaf is taken.
@@ -103,6 +113,7 @@ impl Conn {
     /// Opens a session, registers it and has its first deadline watched.
     pub(crate) fn open(
         engine: &Arc<Engine>,
+        endpoint: Endpoint,
         transport: TransportKind,
         sink: Sink,
         handshake: Handshake,
@@ -116,11 +127,15 @@ impl Conn {
                 engine: engine.clone(),
                 handshake: handshake.clone(),
                 outbox: Outbox::new(sink.take().unwrap_or(Sink::Polling)),
+                raw: engine.raw_inbox(endpoint).map(Box::new),
                 scheduled: AtomicU64::new(0),
                 core: Mutex::new(Core {
                     session: Session::open(now, transport, &engine.config.session),
                     assembler: Assembler::new(),
-                    mux: Mux::new(now.plus(engine.config.connect_timeout)),
+                    mux: match endpoint {
+                        Endpoint::SocketIo => Mux::new(now.plus(engine.config.connect_timeout)),
+                        Endpoint::Raw(_) => Mux::without_deadline(),
+                    },
                     closed: None,
                 }),
             });
@@ -135,6 +150,18 @@ impl Conn {
             }
             sink = Some(conn.outbox.switch(Sink::Closed));
         }
+    }
+
+    /// The client has been told that its session is open.
+    pub(crate) fn opened(self: &Arc<Self>) {
+        if self.raw.is_some() {
+            engineio::opened(self);
+        }
+    }
+
+    /// Which of the server's endpoints this is a client of.
+    pub(crate) fn endpoint(&self) -> Endpoint {
+        self.raw.as_ref().map_or(Endpoint::SocketIo, |raw| Endpoint::Raw(raw.index))
     }
 
     /// The short name under which the registry and the timer know this connection.
@@ -156,7 +183,6 @@ impl Conn {
     /// Handles one Engine.IO packet that came on the given lane.
     pub(crate) fn receive(self: &Arc<Self>, lane: Lane, packet: EioPacket<'_>) -> Received {
         let engine = &self.engine;
-        let limits = &engine.config.limits;
         let pong = matches!(packet, EioPacket::Pong(_));
         let mut core = self.core.lock();
         if core.closed.is_some() {
@@ -172,8 +198,18 @@ impl Conn {
                 }
                 return Received::Handled;
             }
-            Step::Text(text) => core.assembler.text(text, limits),
-            Step::Binary(data) => core.assembler.binary(data, limits),
+            Step::Text(text) if self.raw.is_some() => {
+                let message = engineio::Message::Text(text.to_string());
+                drop(core);
+                return self.receive_raw(message);
+            }
+            Step::Binary(data) if self.raw.is_some() => {
+                let message = engineio::Message::Binary(Bytes::copy_from_slice(data));
+                drop(core);
+                return self.receive_raw(message);
+            }
+            Step::Text(text) => engine.guard.decode(|limits| core.assembler.text(text, limits)),
+            Step::Binary(data) => core.assembler.binary(data, engine.guard.limits()),
             Step::ReplyProbe => return Received::Probe,
             Step::Upgraded => return Received::Upgraded,
             Step::DropProbe => return Received::DropProbe,
@@ -232,7 +268,14 @@ impl Conn {
                         return Received::Handled;
                     }
                 };
-                let ticket = match core.mux.begin(path.clone(), limits.max_namespaces) {
+                let guard = &engine.guard;
+                let begun = match core.mux.begin(path.clone(), guard.limits().max_namespaces) {
+                    Err(MuxError::TooMany) if guard.passes(Limit::Namespaces) => {
+                        core.mux.begin(path.clone(), guard.ceilings().max_namespaces)
+                    }
+                    begun => begun,
+                };
+                let ticket = match begun {
                     Ok(ticket) => ticket,
                     Err(MuxError::Already) => {
                         drop(core);
@@ -241,7 +284,7 @@ impl Conn {
                     }
                     Err(MuxError::TooMany) => {
                         drop(core);
-                        engine.metrics.limit_rejected("namespaces");
+                        guard.met(Limit::Namespaces, 1, 1);
                         self.send(&Packet::connect_error(
                             path,
                             Bytes::from_static(br#"{"message":"Too many namespaces on one connection"}"#),
@@ -272,6 +315,14 @@ impl Conn {
                 Received::Handled
             }
         }
+    }
+
+    fn receive_raw(self: &Arc<Self>, message: engineio::Message) -> Received {
+        self.engine.metrics.message_received(matches!(message, engineio::Message::Binary(_)));
+        if engineio::submit(self, engineio::Job::Message(message)) {
+            return Received::Full(self.clone());
+        }
+        Received::Handled
     }
 
     /// Closes the connection because of what the client sent, as the JavaScript server does.
@@ -369,6 +420,14 @@ impl Conn {
         self.outbox.push(item, volatile, now, &self.engine.config.outbox)
     }
 
+    /// As [`push`](Self::push), for an event, which may be dropped if the policy for slow clients says so.
+    pub(crate) fn push_event(&self, item: Item, volatile: bool, now: Time) -> Pushed {
+        match self.push(item, volatile, now) {
+            Pushed::Overflow if self.engine.config.outbox.policy == SlowPolicy::DropEvents => Pushed::Skipped,
+            pushed => pushed,
+        }
+    }
+
     /// Does what a push asks for. True if the packet was queued.
     pub(crate) fn settle(self: &Arc<Self>, pushed: Pushed) -> bool {
         match pushed {
@@ -379,6 +438,10 @@ impl Conn {
             }
             Pushed::Dropped => {
                 self.engine.metrics.outbox_dropped("volatile", 1);
+                false
+            }
+            Pushed::Skipped => {
+                self.engine.metrics.outbox_dropped("overflow", 1);
                 false
             }
             Pushed::Overflow => {
@@ -414,6 +477,7 @@ impl Conn {
         let lost = self.outbox.close(slow, goodbye);
         if slow {
             engine.metrics.outbox_dropped("slow", lost as u64);
+            engine.metrics.limit_rejected(self.outbox.overflow());
         }
         // A client between two GETs has not heard that it was thrown out; it would take an unknown session for a fault and
         // come back.
@@ -426,6 +490,9 @@ impl Conn {
         engine.metrics.connection_closed(self.transport());
         for socket in sockets {
             socket.closed(reason);
+        }
+        if self.raw.is_some() {
+            engineio::submit(self, engineio::Job::Close(reason));
         }
         true
     }
@@ -533,13 +600,18 @@ pub(crate) enum Left {
     Nothing,
 }
 
+/// Handlers that a reader may have to wait for.
+pub(crate) trait Backlog: Send + Sync {
+    /// Whether the reader may go on; if not, the waker is woken when it may.
+    fn has_room(&self, waker: &Waker) -> bool;
+}
+
 /// What a received packet asks the reader to do.
-#[derive(Debug)]
 pub(crate) enum Received {
     /// Go on.
     Handled,
-    /// Go on once this socket's handlers have caught up.
-    Full(Arc<SocketInner>),
+    /// Go on once the handlers have caught up.
+    Full(Arc<dyn Backlog>),
     /// Answer the probe on the lane that it came from.
     Probe,
     /// That lane is the connection's transport from now on.

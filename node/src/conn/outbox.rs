@@ -10,13 +10,14 @@ use std::{
     task::Waker,
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 use sockeye_proto::Time;
 use tokio::net::TcpStream;
 
 pub(crate) use super::item::Item;
-pub use super::limits::OutboxLimits;
+pub use super::limits::{OutboxLimits, SlowPolicy};
 
 /// Frames up to this size are copied together into one write; larger ones leave from where they are.
 const COPY_LIMIT: usize = 16 * 1024;
@@ -57,6 +58,8 @@ pub(crate) enum Pushed {
     Dirty,
     /// A volatile packet that was not worth waiting for.
     Dropped,
+    /// An event for which there was no room, where such events are dropped.
+    Skipped,
     /// The client is too slow: the caller must close it.
     Overflow,
     /// The connection is closing or gone.
@@ -114,6 +117,8 @@ struct Inner {
     closing: bool,
     /// What a GET is answered with when nothing is left after that.
     goodbye: PollBody,
+    /// The bound that was met last, as the label of its counter.
+    overflow: &'static str,
 }
 
 impl Outbox {
@@ -130,6 +135,7 @@ impl Outbox {
             reader_waits: false,
             closing: false,
             goodbye: PollBody::Close,
+            overflow: "outbox_age",
         };
         Self { inner: Mutex::new(inner), long: AtomicBool::new(false) }
     }
@@ -152,10 +158,12 @@ impl Outbox {
         if !inner.queue.is_empty() {
             let bytes = inner.bytes + size;
             let packets = inner.queue.len() + 1;
-            if volatile && (bytes > limits.soft_bytes || packets > limits.soft_packets) {
+            let drops = volatile && limits.policy != SlowPolicy::Close;
+            if drops && (bytes > limits.soft_bytes || packets > limits.soft_packets) {
                 return Pushed::Dropped;
             }
             if bytes > limits.hard_bytes || packets > limits.hard_packets {
+                inner.overflow = if bytes > limits.hard_bytes { "outbox_bytes" } else { "outbox_packets" };
                 return Pushed::Overflow;
             }
         } else {
@@ -308,9 +316,14 @@ impl Outbox {
         }
         let mut packets = 0;
         while let Some(item) = inner.queue.front() {
+            let base64;
             let (bytes, more): (&[u8], usize) = match item {
                 Item::Shared(packet) => (packet.polling(), 1 + packet.packet().attachments().len()),
                 Item::Text(text) => (text, 1),
+                Item::Binary(data) => {
+                    base64 = base64_packet(data);
+                    (base64.as_bytes(), 1)
+                }
                 Item::Frame(_) => {
                     inner.queue.pop_front();
                     continue;
@@ -402,6 +415,17 @@ impl Outbox {
         self.inner.lock().closing
     }
 
+    /// Too many packets wait for the client elsewhere.
+    pub(crate) fn overflowed(&self) -> Pushed {
+        self.inner.lock().overflow = "outbox_packets";
+        Pushed::Overflow
+    }
+
+    /// Which bound of the outbox the client that is closed as slow has met.
+    pub(crate) fn overflow(&self) -> &'static str {
+        self.inner.lock().overflow
+    }
+
     /// Since when nothing moved although packets wait.
     pub(crate) fn stuck_since(&self) -> Option<Time> {
         let inner = self.inner.lock();
@@ -477,6 +501,14 @@ impl Inner {
         *bytes = 0;
         Drained::Empty
     }
+}
+
+/// A binary message as long-polling carries it.
+fn base64_packet(data: &[u8]) -> String {
+    let mut text = String::with_capacity(1 + data.len().div_ceil(3) * 4);
+    text.push('b');
+    STANDARD.encode_string(data, &mut text);
+    text
 }
 
 #[cfg(test)]

@@ -30,6 +30,7 @@ fn wide() -> OutboxLimits {
         soft_packets: usize::MAX,
         hard_bytes: usize::MAX,
         hard_packets: usize::MAX,
+        policy: SlowPolicy::default(),
         max_age: Duration::MAX,
     }
 }
@@ -49,6 +50,7 @@ fn bytes(item: &Item) -> Vec<u8> {
     match item {
         Item::Shared(packet) => bytes.extend_from_slice(packet.websocket()),
         Item::Text(text) => write_frame(&mut bytes, Opcode::Text, text),
+        Item::Binary(data) => write_frame(&mut bytes, Opcode::Binary, data),
         Item::Frame(frame) => bytes.extend_from_slice(frame),
     }
     bytes

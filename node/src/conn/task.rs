@@ -23,10 +23,10 @@ use tokio::{
 };
 
 use super::{
-    Conn, Received,
+    Backlog, Conn, Received,
     outbox::{Drained, SCRATCH},
 };
-use crate::{ns::socket::SocketInner, reason::DisconnectReason};
+use crate::reason::DisconnectReason;
 
 /// One read takes at most this much.
 const READ: usize = 64 * 1024;
@@ -53,10 +53,10 @@ pub(crate) struct Reader {
     close_sent: bool,
 }
 
-/// Input that has to wait: for a socket's handlers, or until the client has read some of what it asked for.
+/// Input that has to wait: for handlers, or until the client has read some of what it asked for.
 struct Held {
     input: Vec<u8>,
-    socket: Option<Arc<SocketInner>>,
+    backlog: Option<Arc<dyn Backlog>>,
 }
 
 impl Reader {
@@ -92,8 +92,8 @@ impl Reader {
                 Received::Handled | Received::Probe | Received::Upgraded | Received::DropProbe => {
                     if conn.outbox.is_long() { Flow::Pause } else { Flow::Continue }
                 }
-                Received::Full(socket) => {
-                    full = Some(socket);
+                Received::Full(backlog) => {
+                    full = Some(backlog);
                     Flow::Pause
                 }
                 Received::Closed => {
@@ -107,7 +107,7 @@ impl Reader {
             Ok(consumed) => {
                 if full.is_some() || consumed < input.len() {
                     let rest = input[consumed..].to_vec();
-                    self.held = Some(Box::new(Held { input: rest, socket: full }));
+                    self.held = Some(Box::new(Held { input: rest, backlog: full }));
                 }
                 true
             }
@@ -122,9 +122,9 @@ impl Reader {
     /// Goes on with held input once there is room for it. False while the reader has to wait.
     pub(crate) fn may_read(&mut self, conn: &Arc<Conn>, cx: &mut Context<'_>) -> bool {
         loop {
-            let held = self.held.as_ref().and_then(|held| held.socket.as_ref());
+            let held = self.held.as_ref().and_then(|held| held.backlog.as_ref());
             let waits = conn.outbox.pause_reader(&conn.engine.config.outbox)
-                || held.is_some_and(|socket| !socket.has_room(cx.waker()));
+                || held.is_some_and(|backlog| !backlog.has_room(cx.waker()));
             if waits != self.paused {
                 self.paused = waits;
                 let now = conn.engine.clock.now();

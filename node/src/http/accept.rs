@@ -12,7 +12,7 @@ use tokio::{
 };
 use tower_service::Service;
 
-use super::{handle, is_ours};
+use super::{endpoint, handle};
 use crate::engine::Engine;
 
 /// Accepts connections until `stop` turns true, then lets requests under way end.
@@ -90,9 +90,9 @@ async fn dispatch(
     peer: SocketAddr,
     app: Option<Router>,
 ) -> Response<Body> {
-    if is_ours(engine, request.uri().path()) {
+    if let Some(endpoint) = endpoint(engine, request.uri().path()) {
         request.extensions_mut().insert(super::OwnAcceptLoop);
-        return handle(engine, request, Some(peer)).await;
+        return handle(engine, endpoint, request, Some(peer)).await;
     }
     match app {
         Some(mut app) => {

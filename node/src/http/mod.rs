@@ -26,15 +26,27 @@ use cors::Origin;
 #[derive(Clone, Copy)]
 pub(crate) struct OwnAcceptLoop;
 
-/// Whether a path is the one that Engine.IO is served at. The slash at the end may be missing.
-pub(crate) fn is_ours(engine: &Engine, path: &str) -> bool {
-    let ours = &engine.config.path;
-    path == ours || path == ours.trim_end_matches('/')
+/// What is served at a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Endpoint {
+    SocketIo,
+    /// Engine.IO alone; which one of those.
+    Raw(usize),
 }
 
-/// Answers a request to the Engine.IO path.
+/// Whose path it is. The slash at the end may be missing.
+pub(crate) fn endpoint(engine: &Engine, path: &str) -> Option<Endpoint> {
+    let is = |ours: &str| path == ours || path == ours.trim_end_matches('/');
+    if is(&engine.config.path) {
+        return Some(Endpoint::SocketIo);
+    }
+    engine.config.raw.iter().position(|raw| is(&raw.path)).map(Endpoint::Raw)
+}
+
+/// Answers a request to the path of an endpoint.
 pub(crate) async fn handle<B>(
     engine: &Arc<Engine>,
+    endpoint: Endpoint,
     request: Request<B>,
     peer: Option<SocketAddr>,
 ) -> Response<Body>
@@ -57,10 +69,10 @@ where
             origin.apply_preflight(request.headers(), response.headers_mut());
             return response;
         }
-        http::Method::GET => route(engine, Method::Get, request, peer).await,
-        http::Method::POST => route(engine, Method::Post, request, peer).await,
-        http::Method::HEAD => route(engine, Method::Head, request, peer).await,
-        _ => route(engine, Method::Other, request, peer).await,
+        http::Method::GET => route(engine, endpoint, Method::Get, request, peer).await,
+        http::Method::POST => route(engine, endpoint, Method::Post, request, peer).await,
+        http::Method::HEAD => route(engine, endpoint, Method::Head, request, peer).await,
+        _ => route(engine, endpoint, Method::Other, request, peer).await,
     };
     origin.apply(response.headers_mut());
     response
@@ -68,6 +80,7 @@ where
 
 async fn route<B>(
     engine: &Arc<Engine>,
+    endpoint: Endpoint,
     method: Method,
     request: Request<B>,
     peer: Option<SocketAddr>,
@@ -79,16 +92,16 @@ where
     let websocket = upgrade::is_websocket(request.headers());
     let query = request.uri().query().unwrap_or_default().to_owned();
     match request::parse(method, &query, websocket) {
-        Ok(request::Request::Open { transport }) => open(engine, transport, request, &query, peer),
-        Ok(request::Request::Poll { sid }) => match engine.connection(sid) {
+        Ok(request::Request::Open { transport }) => open(engine, endpoint, transport, request, &query, peer),
+        Ok(request::Request::Poll { sid }) => match connection(engine, endpoint, sid) {
             Some(conn) => polling::get(conn).await,
             None => unknown(engine, "polling", sid),
         },
-        Ok(request::Request::Post { sid }) => match engine.connection(sid) {
+        Ok(request::Request::Post { sid }) => match connection(engine, endpoint, sid) {
             Some(conn) => polling::post(conn, request).await,
             None => unknown(engine, "polling", sid),
         },
-        Ok(request::Request::Upgrade { sid }) => match engine.connection(sid) {
+        Ok(request::Request::Upgrade { sid }) => match connection(engine, endpoint, sid) {
             Some(conn) => upgrade::probe(conn, request),
             None => unknown(engine, "websocket", sid),
         },
@@ -112,8 +125,14 @@ fn unknown(engine: &Engine, transport: &str, sid: &str) -> Response<Body> {
     refuse(RequestError::UnknownSid)
 }
 
+/// The connection that a client of this endpoint means.
+fn connection(engine: &Engine, endpoint: Endpoint, sid: &str) -> Option<Arc<Conn>> {
+    engine.connection(sid).filter(|conn| conn.endpoint() == endpoint)
+}
+
 fn open<B>(
     engine: &Arc<Engine>,
+    endpoint: Endpoint,
     transport: TransportKind,
     request: Request<B>,
     query: &str,
@@ -143,13 +162,14 @@ where
     match transport {
         TransportKind::Polling => {
             engine.metrics.handshakes_ok[0].inc();
-            let conn = Conn::open(engine, transport, Sink::Polling, handshake);
+            let conn = Conn::open(engine, endpoint, transport, Sink::Polling, handshake);
             let mut body = b"0".to_vec();
             body.extend_from_slice(open_text(&conn).as_bytes());
             engine.metrics.sent_polling(body.len());
+            conn.opened();
             polling::packets(body)
         }
-        TransportKind::WebSocket => upgrade::open(engine, request, handshake),
+        TransportKind::WebSocket => upgrade::open(engine, endpoint, request, handshake),
     }
 }
 

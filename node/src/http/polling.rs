@@ -21,6 +21,7 @@ use sockeye_proto::eio::{
 use super::{error_text, leaving, refuse};
 use crate::{
     conn::{Conn, Received, outbox::PollBody},
+    limits::Limit,
     reason::DisconnectReason,
 };
 
@@ -138,12 +139,17 @@ where
         conn.close(DisconnectReason::ParseError);
         return refuse(RequestError::BadRequest);
     };
-    for packet in decode_payload(text, engine.config.limits.max_packets_per_payload) {
+    let guard = &engine.guard;
+    for (n, packet) in decode_payload(text, guard.ceilings().max_packets_per_payload).enumerate() {
+        if n == guard.limits().max_packets_per_payload && !guard.enforces() {
+            guard.met(Limit::Packets, 1, 0);
+        }
         match packet.map_or_else(|error| conn.fail(error), |packet| conn.receive(Lane::Main, packet)) {
-            Received::Full(socket) => {
+            Received::Full(backlog) => {
                 let settings = &engine.config.session;
                 conn.with_session(|session| session.pause_heartbeat(engine.clock.now(), settings));
-                poll_fn(|cx| if socket.has_room(cx.waker()) { Poll::Ready(()) } else { Poll::Pending }).await;
+                poll_fn(|cx| if backlog.has_room(cx.waker()) { Poll::Ready(()) } else { Poll::Pending })
+                    .await;
                 conn.with_session(|session| session.resume_heartbeat(engine.clock.now()));
             }
             Received::Closed => break,

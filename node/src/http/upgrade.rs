@@ -18,7 +18,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::{error_text, open_text, refuse};
+use super::{Endpoint, error_text, open_text, refuse};
 use crate::{
     conn::{
         Conn, Received,
@@ -106,7 +106,12 @@ impl Wire {
 }
 
 /// Opens a session that is a WebSocket from the start.
-pub(crate) fn open<B>(engine: &Arc<Engine>, mut request: Request<B>, handshake: Handshake) -> Response<Body> {
+pub(crate) fn open<B>(
+    engine: &Arc<Engine>,
+    endpoint: Endpoint,
+    mut request: Request<B>,
+    handshake: Handshake,
+) -> Response<Body> {
     let foreign = request.extensions().get::<super::OwnAcceptLoop>().is_none();
     let (response, upgrade) = match switch(&mut request) {
         Ok(switched) => switched,
@@ -124,12 +129,12 @@ pub(crate) fn open<B>(engine: &Arc<Engine>, mut request: Request<B>, handshake: 
         server.metrics.handshakes_ok[1].inc();
         match Wire::recover(upgraded, foreign) {
             Wire::Tcp(stream, first) => {
-                let conn = welcome(&server, Sink::Tcp(stream.clone()), handshake);
+                let conn = welcome(&server, endpoint, Sink::Tcp(stream.clone()), handshake);
                 drop(server);
                 task::run(conn, stream, Reader::new(Decoder::new()), first).await;
             }
             Wire::Other(stream) => {
-                let conn = welcome(&server, Sink::Stream, handshake);
+                let conn = welcome(&server, endpoint, Sink::Stream, handshake);
                 drop(server);
                 Box::pin(task::run_stream(conn, stream, Reader::new(Decoder::new()), Vec::new())).await;
             }
@@ -138,12 +143,13 @@ pub(crate) fn open<B>(engine: &Arc<Engine>, mut request: Request<B>, handshake: 
     response
 }
 
-fn welcome(engine: &Arc<Engine>, sink: Sink, handshake: Handshake) -> Arc<Conn> {
-    let conn = Conn::open(engine, TransportKind::WebSocket, sink, handshake);
+fn welcome(engine: &Arc<Engine>, endpoint: Endpoint, sink: Sink, handshake: Handshake) -> Arc<Conn> {
+    let conn = Conn::open(engine, endpoint, TransportKind::WebSocket, sink, handshake);
     // The task that comes next sends it: no need to wake a flusher.
     conn.outbox.claim();
     let text = format!("0{}", open_text(&conn));
     conn.settle(conn.push(Item::Text(text.into()), false, engine.clock.now()));
+    conn.opened();
     conn
 }
 

@@ -17,9 +17,10 @@ const SHARDS: usize = 8;
 
 /// The pending acks of one namespace. Ids come from one counter, so that all recipients of a broadcast get the same bytes;
 /// the pair of id and socket is the key. The shard locks are leaves; sinks are called outside of them.
-#[derive(Default)]
 pub(crate) struct Acks {
     next: AtomicU64,
+    /// No deadline is earlier, so that the timer has nothing to do for a namespace where nobody asks.
+    soonest: AtomicU64,
     /// Entries in all shards: nothing has to be locked to see that there is none.
     pending: AtomicUsize,
     shards: [Mutex<HashMap<u64, Pending>>; SHARDS],
@@ -35,6 +36,26 @@ struct Pending {
 enum Waiting {
     One(SocketId),
     Many(HashSet<SocketId>),
+}
+
+impl Waiting {
+    fn into_sockets(self) -> Vec<SocketId> {
+        match self {
+            Self::One(socket) => vec![socket],
+            Self::Many(sockets) => sockets.into_iter().collect(),
+        }
+    }
+}
+
+impl Default for Acks {
+    fn default() -> Self {
+        Self {
+            next: AtomicU64::new(0),
+            soonest: AtomicU64::new(u64::MAX),
+            pending: AtomicUsize::new(0),
+            shards: Default::default(),
+        }
+    }
 }
 
 impl std::fmt::Debug for Acks {
@@ -65,6 +86,7 @@ impl Acks {
         };
         self.pending.fetch_add(1, Ordering::Relaxed);
         self.shard(id).lock().insert(id, Pending { waiting, sink, deadline });
+        self.soonest.fetch_min(deadline.0, Ordering::AcqRel);
         id
     }
 
@@ -96,40 +118,36 @@ impl Acks {
         true
     }
 
-    pub(crate) fn is_pending(&self, id: u64) -> bool {
-        self.shard(id).lock().contains_key(&id)
+    /// The asker waits no longer. Returns who had not answered.
+    pub(crate) fn forget(&self, id: u64) -> Vec<SocketId> {
+        let Some(pending) = self.shard(id).lock().remove(&id) else { return Vec::new() };
+        self.pending.fetch_sub(1, Ordering::Relaxed);
+        pending.waiting.into_sockets()
     }
 
-    /// The asker waits no longer.
-    pub(crate) fn forget(&self, id: u64) {
-        if self.shard(id).lock().remove(&id).is_some() {
-            self.pending.fetch_sub(1, Ordering::Relaxed);
-        }
+    /// Whether something may be past its deadline.
+    pub(crate) fn is_due(&self, now: Time) -> bool {
+        self.soonest.load(Ordering::Acquire) <= now.0
     }
 
-    /// Drops what is past its deadline; returns how many answers never came.
-    pub(crate) fn expire(&self, now: Time) -> usize {
-        let mut lost = 0;
-        if self.len() == 0 {
-            return 0;
-        }
+    /// Drops what is past its deadline; returns whose answers to what never came.
+    pub(crate) fn expire(&self, now: Time) -> Vec<(u64, Vec<SocketId>)> {
+        let (mut lost, mut soonest) = (Vec::new(), u64::MAX);
+        // What is opened from now on is seen below, or makes the next call look again.
+        self.soonest.store(u64::MAX, Ordering::Release);
         for shard in &self.shards {
             let mut shard = shard.lock();
-            if shard.is_empty() {
-                continue;
-            }
-            shard.retain(|_, pending| {
-                let keep = pending.deadline > now;
-                if !keep {
-                    self.pending.fetch_sub(1, Ordering::Relaxed);
-                    lost += match &pending.waiting {
-                        Waiting::One(_) => 1,
-                        Waiting::Many(asked) => asked.len(),
-                    };
+            let gone = shard.extract_if(|_, pending| {
+                let over = pending.deadline <= now;
+                if !over {
+                    soonest = soonest.min(pending.deadline.0);
                 }
-                keep
+                over
             });
+            lost.extend(gone.map(|(id, pending)| (id, pending.waiting.into_sockets())));
         }
+        self.pending.fetch_sub(lost.len(), Ordering::Relaxed);
+        self.soonest.fetch_min(soonest, Ordering::AcqRel);
         lost
     }
 

@@ -146,11 +146,8 @@ impl Reply {
         match args.into_args() {
             Ok(args) => self.socket.0.send_ack(id, args),
             Err(error) => {
-                let error = HandlerError {
-                    kind: HandlerErrorKind::Reply,
-                    event: None,
-                    message: error.to_string(),
-                };
+                let error =
+                    HandlerError { kind: HandlerErrorKind::Reply, event: None, message: error.to_string() };
                 self.socket.0.handler_failed(&error);
             }
         }

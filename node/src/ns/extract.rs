@@ -278,9 +278,10 @@ impl FromContext for AckSender {
 
     fn check(kind: HandlerKind, _: &StateMap) -> Result<(), String> {
         match kind {
-            HandlerKind::Middleware => {
-                Err("`AckSender` is not there for middlewares: refuse with an ack, or leave it to the handler".into())
-            }
+            HandlerKind::Middleware => Err(
+                "`AckSender` is not there for middlewares: refuse with an ack, or leave it to the handler"
+                    .into(),
+            ),
             _ => only_events(kind, "AckSender"),
         }
     }

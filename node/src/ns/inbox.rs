@@ -6,19 +6,24 @@
 use std::{
     collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
     sync::{Arc, atomic::Ordering},
     task::{Context as Cx, Poll, Waker},
 };
 
 use futures_util::{FutureExt, future::BoxFuture};
 use sockeye_proto::{name::RoomName, sio::Args};
+use tokio::time::Sleep;
 
 use super::{
     context::Context,
     handler::EventCall,
     socket::{Phase, Socket, SocketInner},
 };
-use crate::{conn::outbox::Item, reason::DisconnectReason};
+use crate::{
+    conn::{Backlog, outbox::Item},
+    reason::DisconnectReason,
+};
 
 /// Packets that may wait for the answer to CONNECT.
 const HELD: usize = 4096;
@@ -37,7 +42,7 @@ pub(crate) struct Inbox {
     in_flight: u16,
     /// Somebody is starting handlers; others only queue.
     running: bool,
-    /// Ids of the acks that the client owes.
+    /// Ids of the acks that the client owes, in order.
     pub(crate) owed: Vec<u64>,
     rare: Option<Box<Rare>>,
 }
@@ -49,6 +54,8 @@ pub(crate) struct Rare {
     pub(crate) held: Vec<Item>,
     /// Readers that wait for room.
     readers: Vec<Waker>,
+    /// Until it is over, the client is not read from: it was too fast.
+    pub(crate) pause: Option<Pin<Box<Sleep>>>,
     /// The rooms at the end.
     pub(crate) rooms: Vec<RoomName>,
 }
@@ -80,6 +87,36 @@ impl Inbox {
     /// What was held, in order.
     pub(crate) fn take_held(&mut self) -> Vec<Item> {
         self.rare.as_mut().map(|rare| std::mem::take(&mut rare.held)).unwrap_or_default()
+    }
+
+    pub(crate) fn owe(&mut self, id: u64) {
+        // Ids grow, but two that were drawn at the same time may come the other way round.
+        let at = match self.owed.last() {
+            Some(last) if *last > id => self.owed.partition_point(|owed| *owed < id),
+            _ => self.owed.len(),
+        };
+        self.owed.insert(at, id);
+    }
+
+    pub(crate) fn owe_no_more(&mut self, id: u64) {
+        if let Ok(at) = self.owed.binary_search(&id) {
+            self.owed.remove(at);
+        }
+        if self.owed.is_empty() {
+            self.owed = Vec::new();
+        }
+    }
+
+    /// Whether the client was too fast a moment ago; if so, the reader is woken when that is over.
+    fn is_paused(&mut self, waker: &Waker) -> bool {
+        let Some(rare) = &mut self.rare else { return false };
+        let Some(pause) = &mut rare.pause else { return false };
+        if pause.as_mut().poll(&mut Cx::from_waker(waker)).is_pending() {
+            return true;
+        }
+        rare.pause = None;
+        self.wake_readers();
+        false
     }
 
     pub(crate) fn wake_readers(&mut self) {
@@ -157,21 +194,6 @@ impl SocketInner {
         self.run_queue(false);
     }
 
-    /// Whether the reader may go on; if not, it is woken when it may.
-    pub(crate) fn has_room(&self, waker: &Waker) -> bool {
-        let mut inbox = self.inbox.lock();
-        if inbox.queue.len() <= self.conn.engine.config.mailbox / 2
-            || self.phase.load(Ordering::Acquire) == Phase::Closed as u8
-        {
-            return true;
-        }
-        let readers = &mut inbox.rare().readers;
-        if !readers.iter().any(|known| known.will_wake(waker)) {
-            readers.push(waker.clone());
-        }
-        false
-    }
-
     /// Starts a handler. True if it is over already; otherwise it goes on as a task of its own.
     fn start(self: &Arc<Self>, job: Job) -> bool {
         let engine = &self.conn.engine;
@@ -227,5 +249,22 @@ struct EndOfSession(Arc<SocketInner>);
 impl Drop for EndOfSession {
     fn drop(&mut self) {
         self.0.session.end();
+    }
+}
+
+impl Backlog for SocketInner {
+    fn has_room(&self, waker: &Waker) -> bool {
+        let mut inbox = self.inbox.lock();
+        if self.phase.load(Ordering::Acquire) == Phase::Closed as u8 {
+            return true;
+        }
+        if !inbox.is_paused(waker) && inbox.queue.len() <= self.conn.engine.config.mailbox / 2 {
+            return true;
+        }
+        let readers = &mut inbox.rare().readers;
+        if !readers.iter().any(|known| known.will_wake(waker)) {
+            readers.push(waker.clone());
+        }
+        false
     }
 }

@@ -16,6 +16,7 @@ pub(crate) mod middleware;
 pub(crate) mod namespaces;
 pub(crate) mod operator;
 pub(crate) mod pattern;
+pub(crate) mod rate;
 pub(crate) mod rooms;
 mod session;
 pub(crate) mod socket;
@@ -29,8 +30,9 @@ use std::sync::{
 use futures_util::future::BoxFuture;
 use smallvec::SmallVec;
 use sockeye_proto::{
+    Time,
     bus::Target,
-    id::NodeId,
+    id::{NodeId, SocketId},
     name::NamespacePath,
     prepared::{Packet, Prepared},
     sio::{Args, IntoArgs, RESERVED},
@@ -83,13 +85,29 @@ impl std::fmt::Debug for Namespace {
 impl Namespace {
     pub(crate) fn new(path: NamespacePath, handlers: Handlers) -> Self {
         let (label, handlers) = (path.clone(), Arc::new(handlers));
-        Self { path, label, handlers, origin: None, rooms: Rooms::new(), acks: Acks::default(), started: AtomicBool::new(false) }
+        Self {
+            path,
+            label,
+            handlers,
+            origin: None,
+            rooms: Rooms::new(),
+            acks: Acks::default(),
+            started: AtomicBool::new(false),
+        }
     }
 
     pub(crate) fn dynamic(path: NamespacePath, of: &Arc<Dynamic>, captures: Captures) -> Self {
         let (label, handlers) = (of.label.clone(), of.handlers.clone());
         let origin = Some(Origin { of: of.clone(), captures });
-        Self { path, label, handlers, origin, rooms: Rooms::new(), acks: Acks::default(), started: AtomicBool::new(false) }
+        Self {
+            path,
+            label,
+            handlers,
+            origin,
+            rooms: Rooms::new(),
+            acks: Acks::default(),
+            started: AtomicBool::new(false),
+        }
     }
 
     /// Tells the application's classes, once, that the namespace is there.
@@ -123,6 +141,25 @@ impl Namespace {
     pub(crate) fn params(&self) -> impl Iterator<Item = (&str, &str)> {
         let captures = self.origin.iter().flat_map(|origin| &origin.captures);
         captures.map(|(name, range)| (&**name, &self.path[range.clone()]))
+    }
+
+    /// Nobody waits any longer for what this ack would bring.
+    pub(crate) fn forget_ack(&self, id: u64) {
+        self.released(id, &self.acks.forget(id));
+    }
+
+    /// Gives up the acks whose time is over; returns how many answers never came.
+    pub(crate) fn expire_acks(&self, now: Time) -> usize {
+        let expired = self.acks.expire(now);
+        expired.iter().for_each(|(id, sockets)| self.released(*id, sockets));
+        expired.iter().map(|(_, sockets)| sockets.len()).sum()
+    }
+
+    /// These sockets owe that ack no more: what a client never answers must not gather.
+    fn released(&self, id: u64, sockets: &[SocketId]) {
+        for socket in sockets.iter().filter_map(|socket| self.rooms.get(socket)) {
+            socket.owe_no_more(id);
+        }
     }
 
     /// Sends a packet to everyone on this node whom the target means; returns how many.
@@ -169,11 +206,12 @@ fn fan_out(
 /// Gathers what a fan-out leaves to do: connections for the flushers, in one go each, and clients that are too slow.
 struct Fanout<'a> {
     engine: &'a Engine,
-    now: sockeye_proto::Time,
+    now: Time,
     dirty: SmallVec<[Vec<Arc<Conn>>; 4]>,
     slow: Vec<Arc<Conn>>,
     reached: usize,
     dropped: u64,
+    skipped: u64,
 }
 
 impl<'a> Fanout<'a> {
@@ -185,6 +223,7 @@ impl<'a> Fanout<'a> {
             slow: Vec::new(),
             reached: 0,
             dropped: 0,
+            skipped: 0,
         }
     }
 
@@ -196,6 +235,7 @@ impl<'a> Fanout<'a> {
                 self.dirty[self.engine.flusher_index(conn.key())].push(conn.clone());
             }
             Pushed::Dropped => self.dropped += 1,
+            Pushed::Skipped => self.skipped += 1,
             Pushed::Overflow => self.slow.push(conn.clone()),
             Pushed::Closed => {}
         }
@@ -210,6 +250,9 @@ impl<'a> Fanout<'a> {
         }
         if self.dropped > 0 {
             self.engine.metrics.outbox_dropped("volatile", self.dropped);
+        }
+        if self.skipped > 0 {
+            self.engine.metrics.outbox_dropped("overflow", self.skipped);
         }
         for conn in self.slow {
             conn.close(DisconnectReason::Slow);

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use parking_lot::{Mutex, RwLock};
 use serde::de::DeserializeOwned;
-use sockeye_proto::name::NamespacePath;
+use sockeye_proto::{Time, name::NamespacePath};
 
 use super::{
     Namespace,
@@ -96,6 +96,11 @@ impl Namespaces {
 
     pub(crate) fn all(&self) -> Vec<Arc<Namespace>> {
         self.known.read().values().cloned().collect()
+    }
+
+    /// Those that have acks to give up. Looks at one number of each: there may be ten thousand, and this is asked often.
+    pub(crate) fn with_acks_due(&self, now: Time) -> Vec<Arc<Namespace>> {
+        self.known.read().values().filter(|ns| ns.acks.is_due(now)).cloned().collect()
     }
 
     /// Who decides whether a client may ask for this path. Names come before patterns, patterns before predicates.

@@ -137,6 +137,7 @@ impl Broadcast {
             asked: 0,
             answered: 0,
             gone: 0,
+            refused: 0,
             remote_open: false,
             missing_nodes: Vec::new(),
             ready: VecDeque::new(),
@@ -147,10 +148,10 @@ impl Broadcast {
         }
         self.ns.show_broadcast(&self.engine, &packet, &self.target);
         let sink = Arc::new(LocalSink(sender.clone()));
-        let (recipients, id) =
-            self.engine.ask_local(&self.ns, event, &args, &self.target, self.timeout, sink);
-        acks.asked = recipients;
-        acks.local = Some(Forget { ns: self.ns.clone(), id });
+        let asked = self.engine.ask_local(&self.ns, event, &args, &self.target, self.timeout, sink);
+        acks.asked = asked.recipients;
+        acks.refused = asked.refused;
+        acks.local = Some(Forget { ns: self.ns.clone(), id: asked.id });
         if self.is_remote() {
             acks.remote_open = true;
             self.engine.cluster().emit_with_ack(
@@ -169,12 +170,14 @@ impl Broadcast {
     ///
     /// # Errors
     /// [`CallError::Timeout`]; [`CallError::Disconnected`] as soon as it is known that no target is connected, or that the
-    /// one that was asked is gone.
+    /// one that was asked is gone; [`CallError::TooManyPending`] if it is on this node and owes
+    /// [`Limits::max_pending_acks`](crate::Limits::max_pending_acks) answers already.
     pub async fn call(self, event: &str, args: impl IntoArgs) -> Result<Args, CallError> {
         let timeout = self.timeout;
         let mut acks = self.emit_with_ack(event, args)?;
         match acks.next().await {
             Some(answer) => Ok(answer.args),
+            None if acks.refused > 0 && acks.refused == acks.asked => Err(CallError::TooManyPending),
             None if acks.is_finished() && Instant::now() < acks.deadline => Err(CallError::Disconnected),
             None => Err(CallError::Timeout(timeout)),
         }
@@ -186,7 +189,7 @@ impl Broadcast {
         if self.nobody() || rooms.is_empty() {
             return;
         }
-        self.ns.rooms.join_all(&self.target, &rooms);
+        self.ns.rooms.join_all(&self.target, &rooms, &self.engine.guard);
         if !self.local {
             self.engine.cluster().join(&self.ns.path, &self.target, &rooms);
         }
@@ -274,7 +277,7 @@ struct Forget {
 
 impl Drop for Forget {
     fn drop(&mut self) {
-        self.ns.acks.forget(self.id);
+        self.ns.forget_ack(self.id);
     }
 }
 
@@ -286,6 +289,8 @@ pub struct Acks {
     asked: usize,
     answered: usize,
     gone: usize,
+    /// Of those who are gone, who were not asked because they owe too many answers.
+    refused: usize,
     remote_open: bool,
     missing_nodes: Vec<NodeId>,
     ready: VecDeque<Answer>,

@@ -14,6 +14,7 @@ use parking_lot::RwLock;
 use sockeye_proto::{bus::Target, id::SocketId, name::RoomName};
 
 use super::socket::SocketInner;
+use crate::limits::{Guard, Limit};
 
 /// From this many members on a position map makes leaving independent of the room's size.
 const MAPPED: usize = 64;
@@ -139,12 +140,34 @@ impl Rooms {
         shard.slots[at as usize].as_ref().map(|slot| slot.socket.clone())
     }
 
-    /// False if there is no such socket.
-    pub(crate) fn join(&self, id: &SocketId, rooms: &[RoomName]) -> bool {
-        let mut shard = self.shard(id).write();
-        let Some(&at) = shard.by_id.get(id) else { return false };
-        for room in rooms {
-            shard.join(at, id, room);
+    /// False if there is no such socket. Rooms beyond a limit are not joined, which is counted.
+    pub(crate) fn join(&self, id: &SocketId, rooms: &[RoomName], guard: &Guard) -> bool {
+        let (mut long, mut beyond, mut refused) = (0, 0, 0);
+        {
+            let mut shard = self.shard(id).write();
+            let Some(&at) = shard.by_id.get(id) else { return false };
+            let (limits, ceilings) = (guard.limits(), guard.ceilings());
+            for room in rooms {
+                if room.len() > limits.max_room_len && **room != *id.as_str() {
+                    long += 1;
+                    if room.len() > ceilings.max_room_len {
+                        continue;
+                    }
+                }
+                match shard.join(at, id, room, ceilings.max_rooms) {
+                    Some(before) => beyond += usize::from(before >= limits.max_rooms),
+                    None => {
+                        beyond += 1;
+                        refused += 1;
+                    }
+                }
+            }
+        }
+        if long > 0 {
+            guard.met(Limit::RoomLength, long, if guard.enforces() { long } else { 0 });
+        }
+        if beyond > 0 {
+            guard.met(Limit::Rooms, beyond, refused);
         }
         true
     }
@@ -171,9 +194,9 @@ impl Rooms {
     }
 
     /// Makes every target enter the rooms.
-    pub(crate) fn join_all(&self, target: &Target, rooms: &[RoomName]) {
+    pub(crate) fn join_all(&self, target: &Target, rooms: &[RoomName], guard: &Guard) {
         for socket in self.collect(target) {
-            self.join(&socket.id, rooms);
+            self.join(&socket.id, rooms, guard);
         }
     }
 
@@ -263,14 +286,19 @@ impl Shard {
         slot.own.then_some((at, slot))
     }
 
-    fn join(&mut self, at: u32, id: &SocketId, room: &RoomName) {
-        let Some(slot) = &mut self.slots[at as usize] else { return };
+    /// Returns in how many rooms the socket was before, if there was something to do; 0 if not. `None`: in too many.
+    fn join(&mut self, at: u32, id: &SocketId, room: &RoomName, most: usize) -> Option<usize> {
+        let Some(slot) = &mut self.slots[at as usize] else { return Some(0) };
         if **room == *id.as_str() {
             slot.own = true;
-            return;
+            return Some(0);
         }
         if slot.rooms.contains(room) {
-            return;
+            return Some(0);
+        }
+        let before = slot.rooms.len();
+        if before >= most {
+            return None;
         }
         // One name for all members, wherever the caller's came from.
         let name = match self.rooms.get_key_value(room) {
@@ -279,6 +307,7 @@ impl Shard {
         };
         slot.rooms.push(name.clone());
         self.rooms.entry(name).or_default().insert(at);
+        Some(before)
     }
 
     fn leave(&mut self, at: u32, id: &SocketId, room: &RoomName) {

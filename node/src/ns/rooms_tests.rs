@@ -7,14 +7,17 @@ use std::{
 
 use http::HeaderMap;
 use proptest::{collection::vec, prelude::*, sample::select};
-use sockeye_proto::{Time, eio::TransportKind, name::NamespacePath, sio::mux::Mux};
+use sockeye_proto::{Limits, Time, eio::TransportKind, name::NamespacePath, sio::mux::Mux};
 
 use super::*;
 use crate::{
     conn::{Conn, handshake::Handshake, outbox::Sink},
+    limits::{LimitsMode, tests::guard},
     ns::{Namespace, socket::SocketInner},
     server::Server,
 };
+
+static GUARD: LazyLock<Guard> = LazyLock::new(|| guard(LimitsMode::Enforce, Limits::default()));
 
 /// Sockets of one connection that nobody uses; the index only knows their ids.
 fn sockets(count: usize) -> Vec<Arc<SocketInner>> {
@@ -27,7 +30,13 @@ fn sockets(count: usize) -> Vec<Arc<SocketInner>> {
             futures_util::FutureExt::now_or_never(Server::builder().bus("memory://rooms-tests").build());
         let engine = server.expect("it does not wait").expect("nothing is wrong").service().engine;
         let handshake = Handshake::new("/", "", &HeaderMap::new(), None, false);
-        let conn = Conn::open(&engine, TransportKind::Polling, Sink::Polling, handshake);
+        let conn = Conn::open(
+            &engine,
+            crate::http::Endpoint::SocketIo,
+            TransportKind::Polling,
+            Sink::Polling,
+            handshake,
+        );
         let ns = engine.namespaces.get("/").expect("it is always there");
         (conn, ns)
     });
@@ -151,7 +160,7 @@ proptest! {
                 }
                 Step::Join(socket, joined) => {
                     let (id, joined) = (sockets[*socket].id, names(joined));
-                    prop_assert_eq!(rooms.join(&id, &joined), model.0.contains_key(id.as_str()));
+                    prop_assert_eq!(rooms.join(&id, &joined, &GUARD), model.0.contains_key(id.as_str()));
                     model.join(id.as_str(), &joined);
                 }
                 Step::Leave(socket, left) => {
@@ -161,7 +170,7 @@ proptest! {
                 }
                 Step::JoinAll(meant, joined) => {
                     let (target, joined) = (target(meant), names(joined));
-                    rooms.join_all(&target, &joined);
+                    rooms.join_all(&target, &joined, &GUARD);
                     for id in model.meant(&target) {
                         model.join(&id, &joined);
                     }
@@ -237,7 +246,7 @@ fn large_rooms_overlap() {
         rooms.insert(socket);
         for divisor in [2, 3, 5] {
             if n % divisor == 0 {
-                rooms.join(&socket.id, &[RoomName::from(format!("{divisor}"))]);
+                rooms.join(&socket.id, &[RoomName::from(format!("{divisor}"))], &GUARD);
             }
         }
     }
@@ -273,4 +282,35 @@ fn large_rooms_overlap() {
         "a new one is in no room"
     );
     assert_eq!(reached(&Target::everyone()), expected(&|n| n < 1_000));
+}
+
+#[test]
+fn a_socket_is_in_so_many_rooms_and_no_more() {
+    let limits = Limits { max_rooms: 2, max_room_len: 3, ..Limits::default() };
+    let strict = guard(LimitsMode::Enforce, limits.clone());
+    let lax = guard(LimitsMode::Warn, limits);
+    let sockets = sockets(1);
+    let id = sockets[0].id;
+    let own = id.as_str();
+    let rooms = Rooms::new();
+    rooms.insert(&sockets[0]);
+    let names = |names: &[&str]| names.iter().map(|name| RoomName::from(*name)).collect::<Vec<_>>();
+    let now = || {
+        let mut now = rooms.of(&id).unwrap();
+        now.retain(|room| **room != *own);
+        now.sort();
+        now
+    };
+    // Its own room, long as its name may be, and those that it is in already do not count.
+    assert!(rooms.join(&id, &names(&["a", own, "long", "b", "a", "c"]), &strict));
+    assert_eq!(now(), names(&["a", "b"]));
+    rooms.leave(&id, &names(&["a"]));
+    rooms.join(&id, &names(&["b", "c", "d"]), &strict);
+    assert_eq!(now(), names(&["b", "c"]));
+    assert_eq!(rooms.room_count(), 2, "what was not joined is nowhere");
+    // A limit that only warns has an end as well, a hundred times as far.
+    rooms.join(&id, &names(&["long"]), &lax);
+    let many: Vec<RoomName> = (0..300).map(|n| RoomName::from(format!("{n}"))).collect();
+    rooms.join(&id, &many, &lax);
+    assert_eq!(now().len(), 200);
 }

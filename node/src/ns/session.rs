@@ -165,7 +165,10 @@ mod tests {
         });
         assert_eq!((now, before.0), (2, 1), "who holds the value from before keeps it");
         session.save(7_u8);
-        assert_eq!(session.update(|visits: &mut Visits| session.get::<u8>().map(|n| visits.0 + u32::from(*n))), Some(9));
+        assert_eq!(
+            session.update(|visits: &mut Visits| session.get::<u8>().map(|n| visits.0 + u32::from(*n))),
+            Some(9)
+        );
     }
 
     #[test]

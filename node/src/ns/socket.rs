@@ -26,6 +26,7 @@ use super::{
     connect::ConnectRefused,
     inbox::{Inbox, Job},
     operator::Broadcast,
+    rate::Pace,
     session::Session,
     unicast::Unicast,
 };
@@ -37,6 +38,7 @@ use crate::{
     },
     error::CallError,
     io::Io,
+    limits::Limit,
     reason::DisconnectReason,
     sent::Sent,
 };
@@ -50,6 +52,17 @@ pub(crate) enum Phase {
     Closed = 2,
 }
 
+/// What became of an ack that a client shall give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Owes {
+    /// It is noted.
+    This,
+    /// The client owes too many already, and is not asked.
+    TooMany,
+    /// The client is gone.
+    Gone,
+}
+
 /// What is kept for one client in one namespace.
 pub(crate) struct SocketInner {
     pub(crate) id: SocketId,
@@ -61,6 +74,7 @@ pub(crate) struct SocketInner {
     ticket: Ticket,
     auth: Option<Bytes>,
     pub(crate) session: Session,
+    pace: Pace,
 }
 
 impl fmt::Debug for SocketInner {
@@ -97,6 +111,7 @@ impl SocketInner {
             ticket,
             auth,
             session: Session::default(),
+            pace: Pace::default(),
         })
     }
 
@@ -115,7 +130,7 @@ impl SocketInner {
     /// Queues one packet for the client. May be called under a room shard's lock.
     pub(crate) fn deliver(&self, item: Item, volatile: bool, now: Time) -> Pushed {
         if self.phase() == Phase::Connected {
-            return self.conn.push(item, volatile, now);
+            return self.conn.push_event(item, volatile, now);
         }
         let mut inbox = self.inbox.lock();
         match self.phase() {
@@ -125,10 +140,10 @@ impl SocketInner {
                 if inbox.hold(item) {
                     Pushed::Queued
                 } else {
-                    Pushed::Overflow
+                    self.conn.outbox.overflowed()
                 }
             }
-            Phase::Connected => self.conn.push(item, volatile, now),
+            Phase::Connected => self.conn.push_event(item, volatile, now),
             Phase::Closed => Pushed::Closed,
         }
     }
@@ -168,23 +183,32 @@ impl SocketInner {
 
     /// An event from the client. True if the reader has to wait.
     pub(crate) fn on_event(self: &Arc<Self>, name: &str, args: Args, ack: Option<u64>) -> bool {
+        let engine = &self.conn.engine;
+        let ahead = engine.event_rate.as_ref().and_then(|rate| self.pace.event(rate, engine.clock));
+        let too_fast = ahead.is_some_and(|ahead| self.slow_down(ahead));
         let Some((call, name)) = self.ns.handlers.event(name) else {
-            self.conn.engine.metrics.unhandled_events.inc();
-            return false;
+            engine.metrics.unhandled_events.inc();
+            return too_fast;
         };
-        self.submit(Job::Event { call, name, args, ack })
+        self.submit(Job::Event { call, name, args, ack }) || too_fast
+    }
+
+    /// The client sends events faster than it may: it is read no further for this long.
+    #[cold]
+    fn slow_down(&self, ahead: Duration) -> bool {
+        let guard = &self.conn.engine.guard;
+        if guard.passes(Limit::EventRate) {
+            return false;
+        }
+        guard.met(Limit::EventRate, 1, 1);
+        self.inbox.lock().rare().pause = Some(Box::pin(tokio::time::sleep(ahead)));
+        true
     }
 
     /// An ack from the client.
     pub(crate) fn on_ack(&self, id: u64, args: Args) {
         if self.ns.acks.resolve(id, self.id, Some(args)) {
-            let mut inbox = self.inbox.lock();
-            if let Some(at) = inbox.owed.iter().position(|owed| *owed == id) {
-                inbox.owed.swap_remove(at);
-            }
-            if inbox.owed.is_empty() {
-                inbox.owed = Vec::new();
-            }
+            self.owe_no_more(id);
         } else {
             self.conn.engine.metrics.unexpected_acks.inc();
         }
@@ -198,19 +222,34 @@ impl SocketInner {
         self.conn.settle(self.conn.push(Item::single(&packet), false, engine.clock.now()));
     }
 
-    /// The client owes an ack. If it is gone already, it is reported so at once.
-    pub(crate) fn owe(&self, id: u64) {
-        let mut inbox = self.inbox.lock();
-        if self.phase() == Phase::Closed {
-            drop(inbox);
-            self.ns.acks.resolve(id, self.id, None);
-            return;
+    /// The client owes an ack. If it is gone already, or owes too many, it is reported as gone at once.
+    pub(crate) fn owe(&self, id: u64) -> Owes {
+        let guard = &self.conn.engine.guard;
+        let owes = {
+            let mut inbox = self.inbox.lock();
+            let owed = inbox.owed.len();
+            if self.phase() == Phase::Closed {
+                Owes::Gone
+            } else if owed >= guard.ceilings().max_pending_acks {
+                Owes::TooMany
+            } else {
+                inbox.owe(id);
+                if owed >= guard.limits().max_pending_acks {
+                    guard.met(Limit::PendingAcks, 1, 0);
+                }
+                return Owes::This;
+            }
+        };
+        if owes == Owes::TooMany {
+            guard.met(Limit::PendingAcks, 1, 1);
         }
-        // Acks that timed out are forgotten by those who asked; a client that never answers must not gather their ids.
-        if inbox.owed.len() >= 256 && inbox.owed.len().is_power_of_two() {
-            inbox.owed.retain(|owed| self.ns.acks.is_pending(*owed));
-        }
-        inbox.owed.push(id);
+        self.ns.acks.resolve(id, self.id, None);
+        owes
+    }
+
+    /// The client has answered, or whoever asked waits no longer.
+    pub(crate) fn owe_no_more(&self, id: u64) {
+        self.inbox.lock().owe_no_more(id);
     }
 
     /// Takes nothing more for the client. Returns what the socket was before, and the acks that the client owes; `None` if
@@ -388,8 +427,12 @@ impl Socket {
     }
 
     /// Enters one or more rooms. Cheap: a map entry on this node, nobody else is told.
+    ///
+    /// Rooms beyond [`Limits::max_rooms`](crate::Limits::max_rooms), and those with a name longer than
+    /// [`Limits::max_room_len`](crate::Limits::max_room_len), are not entered: this is counted in
+    /// `sockeye_limit_rejections_total` and logged, and [`rooms`](Self::rooms) tells.
     pub fn join(&self, rooms: impl IntoRooms) {
-        self.0.ns.rooms.join(&self.0.id, &rooms.into_rooms());
+        self.0.ns.rooms.join(&self.0.id, &rooms.into_rooms(), &self.0.conn.engine.guard);
     }
 
     /// Leaves one or more rooms. A room ends with its last member.

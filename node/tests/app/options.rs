@@ -4,7 +4,7 @@ use std::net::TcpListener;
 
 use crate::process::{Node, run};
 
-const OPTIONS: [&str; 25] = [
+const OPTIONS: [&str; 36] = [
     "listen",
     "admin-listen",
     "bus",
@@ -24,6 +24,17 @@ const OPTIONS: [&str; 25] = [
     "max-payload",
     "transports",
     "no-upgrades",
+    "limits-mode",
+    "max-attachments",
+    "max-json-depth",
+    "max-json-values",
+    "max-namespaces",
+    "max-rooms",
+    "max-pending-acks",
+    "event-rate",
+    "event-burst",
+    "max-queue",
+    "slow-policy",
     "require-bus",
     "shutdown-timeout",
     "log-level",

@@ -19,15 +19,19 @@ async fn what_is_nearer_handles_the_event() {
                     .fallback(async |socket: Socket, EventName(event): EventName| {
                         format!("*+* {event} in {}", socket.namespace())
                     })
-                    .on_disconnect(async |socket: Socket, State(log): State<Log>, reason: DisconnectReason| {
-                        log.note(format!("any {} {reason}", socket.namespace()));
-                    })
+                    .on_disconnect(
+                        async |socket: Socket, State(log): State<Log>, reason: DisconnectReason| {
+                            log.note(format!("any {} {reason}", socket.namespace()));
+                        },
+                    )
             })
             .namespace("/events", |ns| ns.on("both", async || "ns+event".to_owned()))
             .namespace("/all", |ns| {
-                ns.on("both", async || "ns+event".to_owned()).fallback(async || "ns+*".to_owned()).on_disconnect(
-                    async |State(log): State<Log>, reason: DisconnectReason| log.note(format!("own {reason}")),
-                )
+                ns.on("both", async || "ns+event".to_owned())
+                    .fallback(async || "ns+*".to_owned())
+                    .on_disconnect(async |State(log): State<Log>, reason: DisconnectReason| {
+                        log.note(format!("own {reason}"))
+                    })
             })
             .namespace("/none", |ns| ns)
     })
@@ -96,10 +100,14 @@ async fn any_namespace_is_accepted_on_demand() {
     }
     client.send("40/tenant-9,").await;
     client.expect(r#"44/tenant-9,{"message":"kept out"}"#).await;
-    assert_eq!(node.metric(r#"sockeye_sockets{nsp="*"}"#), 2.0, "no metric for each name that clients make up");
+    assert_eq!(
+        node.metric(r#"sockeye_sockets{nsp="/*"}"#),
+        2.0,
+        "no metric for each name that clients make up"
+    );
     assert_eq!(node.server.io().of("/whatever").unwrap().all().count().await.value, 1);
     client.vanish();
-    node.metric_is(r#"sockeye_sockets{nsp="*"}"#, 0.0).await;
+    node.metric_is(r#"sockeye_sockets{nsp="/*"}"#, 0.0).await;
     node.stop().await;
 }
 
@@ -135,7 +143,14 @@ async fn listeners_see_every_event_beside_its_handler() {
     // They see what middlewares refuse, what nobody handles, and cannot hurt the event.
     client.send(r#"42["refused"]"#).await;
     client.send(r#"42["unknown",1]"#).await;
-    for line in ["every refused", "1 refused [] true", "2 refused", "every unknown", "1 unknown [1] true", "2 unknown"] {
+    for line in [
+        "every refused",
+        "1 refused [] true",
+        "2 refused",
+        "every unknown",
+        "1 unknown [1] true",
+        "2 unknown",
+    ] {
         lines.expect(line).await;
     }
     assert_eq!(client.call("bad", "").await, json!(["handled all the same"]));

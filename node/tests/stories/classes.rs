@@ -7,8 +7,8 @@ use std::sync::{
 
 use serde_json::{Value, json};
 use sockeye::{
-    Args, Auth, Call, Class, ConnectRefused, Data, DisconnectReason, EventName, HandlerKind, Io, NamespaceClass,
-    Socket, Spread, State, WeakIo,
+    Args, Auth, Call, Class, ConnectRefused, Data, DisconnectReason, EventName, HandlerKind, Io,
+    NamespaceClass, Socket, Spread, State, WeakIo,
 };
 
 use crate::support::{Client, Log, TestServer, log};
@@ -160,11 +160,18 @@ impl NamespaceClass for Strict {
     }
 
     async fn dispatch(self: Arc<Self>, mut call: Call) {
-        let what = format!("{:?} {:?} {:?}", call.kind(), call.event_name(), call.reason().map(|reason| reason.as_str()));
+        let what = format!(
+            "{:?} {:?} {:?}",
+            call.kind(),
+            call.event_name(),
+            call.reason().map(|reason| reason.as_str())
+        );
         self.log.note(what);
         tokio::task::yield_now().await;
         match (call.kind(), call.event_name()) {
-            (HandlerKind::Connect, _) if call.socket().handshake().query("ban").is_some() => call.refuse("banned"),
+            (HandlerKind::Connect, _) if call.socket().handshake().query("ban").is_some() => {
+                call.refuse("banned")
+            }
             (HandlerKind::Connect, _) if call.socket().handshake().query("ignore").is_some() => {}
             (_, Some("panic")) => panic!("the dispatcher was told to"),
             (_, Some("guarded")) if call.args().is_empty() => call.refuse("nothing to guard"),

@@ -284,6 +284,7 @@ async fn a_client_that_does_not_read_any_stream() {
         hard_bytes: 200_000,
         hard_packets: 1_000,
         max_age: PATIENCE * 100,
+        ..OutboxLimits::default()
     };
     let (server, mut lines) = build(|server| server.outbox_limits(limits)).await;
     let io = server.io();

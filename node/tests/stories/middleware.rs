@@ -94,9 +94,10 @@ async fn guarded() -> (TestServer, crate::support::Lines) {
     let (log, lines) = log();
     let errors = log.clone();
     let node = TestServer::start(|server| {
-        server.state(log).namespace("/open", |ns| ns.on("shout", async |Data(text): Data<String>| text)).namespace(
-            "/",
-            |ns| {
+        server
+            .state(log)
+            .namespace("/open", |ns| ns.on("shout", async |Data(text): Data<String>| text))
+            .namespace("/", |ns| {
                 ns.use_event(async |EventName(event): EventName, args: Args, State(log): State<Log>| {
                     log.note(format!("1 {event} {}", args.json()));
                     tokio::task::yield_now().await;
@@ -108,14 +109,17 @@ async fn guarded() -> (TestServer, crate::support::Lines) {
                         _ => Ok(()),
                     }
                 })
-                .use_event(async |EventName(event): EventName, args: Args| -> Result<Option<Args>, EventRefused> {
-                    if &*event != "shout" {
-                        return Ok(None);
-                    }
-                    let text: String = args.first().map_err(|error| EventRefused::new(error.to_string()))?;
-                    let louder = (text.to_uppercase(), "more").into_args();
-                    Ok(Some(louder.map_err(|error| EventRefused::new(error.to_string()))?))
-                })
+                .use_event(
+                    async |EventName(event): EventName, args: Args| -> Result<Option<Args>, EventRefused> {
+                        if &*event != "shout" {
+                            return Ok(None);
+                        }
+                        let text: String =
+                            args.first().map_err(|error| EventRefused::new(error.to_string()))?;
+                        let louder = (text.to_uppercase(), "more").into_args();
+                        Ok(Some(louder.map_err(|error| EventRefused::new(error.to_string()))?))
+                    },
+                )
                 .use_event(async |EventName(event): EventName, args: Args, State(log): State<Log>| {
                     log.note(format!("3 {event} {}", args.json()));
                     &*event != "late"
@@ -138,8 +142,7 @@ async fn guarded() -> (TestServer, crate::support::Lines) {
                         socket.is_connected()
                     ));
                 })
-            },
-        )
+            })
     })
     .await;
     (node, lines)
@@ -235,7 +238,9 @@ async fn no_event_overtakes_another_in_a_middleware_when_one_runs_at_a_time() {
                         }
                     },
                 )
-                .fallback(async |EventName(event): EventName, State(log): State<Log>| log.note(event.to_string()))
+                .fallback(async |EventName(event): EventName, State(log): State<Log>| {
+                    log.note(event.to_string())
+                })
         })
     })
     .await;
@@ -262,6 +267,9 @@ async fn a_middleware_cannot_answer_in_the_handlers_place() {
         .await;
     let problems = built.unwrap_err().problems;
     assert_eq!(problems.len(), 2, "{problems:?}");
-    assert!(problems[0].starts_with("namespace /: use_event: `AckSender` is not there for middlewares"), "{problems:?}");
+    assert!(
+        problems[0].starts_with("namespace /: use_event: `AckSender` is not there for middlewares"),
+        "{problems:?}"
+    );
     assert_eq!(problems[1], "namespace /: use_connect: `Data` is only there for event handlers");
 }

@@ -8,7 +8,9 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::support::{Client, Lines, Log, Polling, TestServer, log};
 
-async fn start(configure: impl FnOnce(sockeye::ServerBuilder) -> sockeye::ServerBuilder) -> (TestServer, Lines) {
+async fn start(
+    configure: impl FnOnce(sockeye::ServerBuilder) -> sockeye::ServerBuilder,
+) -> (TestServer, Lines) {
     let (log, lines) = log();
     let node = TestServer::start(|server| {
         let server = configure(server).state(log).state(Arc::new(Semaphore::new(0)));
@@ -121,7 +123,11 @@ async fn a_closed_connection_ends_all_its_namespaces() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_does_not_read_is_slow() {
     let (node, mut lines) = start(|server| {
-        server.outbox_limits(OutboxLimits { max_bytes: 100_000, ..OutboxLimits::default() })
+        server.outbox_limits(OutboxLimits {
+            soft_bytes: 100_000,
+            hard_bytes: 100_000,
+            ..OutboxLimits::default()
+        })
     })
     .await;
     let stream = tokio::net::TcpStream::connect(node.addr).await.unwrap();
@@ -181,5 +187,8 @@ async fn servers_do_not_send_each_other_reserved_names() {
         .build()
         .await;
     let problems = built.unwrap_err().problems;
-    assert_eq!(problems, [r#"namespace /: on_server_event("connection"): the name is reserved, no node can send it"#]);
+    assert_eq!(
+        problems,
+        [r#"namespace /: on_server_event("connection"): the name is reserved, no node can send it"#]
+    );
 }

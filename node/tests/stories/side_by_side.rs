@@ -16,7 +16,10 @@ use crate::support::{Client, Lines, Log, TestServer, log, patient};
 async fn each_namespace_has_its_own_concurrency() {
     let (log, mut lines) = log();
     let gate = Arc::new(Semaphore::new(0));
-    let work = async |socket: Socket, EventName(event): EventName, State(log): State<Log>, State(gate): State<Arc<Semaphore>>| {
+    let work = async |socket: Socket,
+                      EventName(event): EventName,
+                      State(log): State<Log>,
+                      State(gate): State<Arc<Semaphore>>| {
         log.note(format!("{} {event}", socket.namespace()));
         gate.acquire().await.unwrap().forget();
     };
@@ -65,10 +68,13 @@ async fn blocking(concurrency: usize) -> (TestServer, Lines, mpsc::Sender<u32>) 
     let node = TestServer::start(|server| {
         server.state(log).state(Waiting(Arc::new(Mutex::new(wait)))).namespace("/", |ns| {
             ns.concurrency(concurrency)
-                .on_blocking("block", |State(wait): State<Waiting>, State(log): State<Log>, Data(n): Data<u32>| {
-                    log.note(format!("block {n}"));
-                    n + wait.0.lock().recv_timeout(Duration::from_secs(20)).unwrap()
-                })
+                .on_blocking(
+                    "block",
+                    |State(wait): State<Waiting>, State(log): State<Log>, Data(n): Data<u32>| {
+                        log.note(format!("block {n}"));
+                        n + wait.0.lock().recv_timeout(Duration::from_secs(20)).unwrap()
+                    },
+                )
                 .on_blocking("fail", |socket: Socket| -> Result<(), String> {
                     Err(format!("{} of a blocking handler", socket.namespace()))
                 })

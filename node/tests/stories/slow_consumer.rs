@@ -19,6 +19,7 @@ fn limits() -> OutboxLimits {
         hard_bytes: 256 * KIB,
         hard_packets: 2_000,
         max_age: PATIENCE * 100,
+        ..OutboxLimits::default()
     }
 }
 

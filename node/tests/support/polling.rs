@@ -14,6 +14,7 @@ pub(crate) struct Polling {
     pub(crate) id: String,
     pub(crate) gets: Http,
     pub(crate) posts: Http,
+    path: String,
     /// Packets that came together with others.
     pending: VecDeque<String>,
 }
@@ -28,16 +29,25 @@ impl Polling {
 
     /// Opens a session, and joins nothing.
     pub(crate) async fn open(addr: SocketAddr) -> Self {
-        Self::over(Http::connect(addr).await, Http::connect(addr).await).await
+        Self::open_at(addr, "/socket.io/").await
+    }
+
+    /// The same at another endpoint.
+    pub(crate) async fn open_at(addr: SocketAddr, path: &str) -> Self {
+        Self::over_at(Http::connect(addr).await, Http::connect(addr).await, path).await
     }
 
     /// The same over connections of any kind.
-    pub(crate) async fn over(mut gets: Http, posts: Http) -> Self {
-        let answer = gets.get("/socket.io/?EIO=4&transport=polling").await;
+    pub(crate) async fn over(gets: Http, posts: Http) -> Self {
+        Self::over_at(gets, posts, "/socket.io/").await
+    }
+
+    async fn over_at(mut gets: Http, posts: Http, path: &str) -> Self {
+        let answer = gets.get(&format!("{path}?EIO=4&transport=polling")).await;
         assert_eq!(answer.status, 200, "{answer:?}");
         let open = answer.text().strip_prefix('0').expect("an OPEN packet");
         let open = serde_json::from_str(open).expect("JSON");
-        Self { open, id: String::new(), gets, posts, pending: VecDeque::new() }
+        Self { open, id: String::new(), gets, posts, path: path.to_owned(), pending: VecDeque::new() }
     }
 
     pub(crate) fn sid(&self) -> &str {
@@ -45,7 +55,7 @@ impl Polling {
     }
 
     pub(crate) fn target(&self) -> String {
-        format!("/socket.io/?EIO=4&transport=polling&sid={}", self.sid())
+        format!("{}?EIO=4&transport=polling&sid={}", self.path, self.sid())
     }
 
     pub(crate) async fn join(&mut self, namespace: &str) {

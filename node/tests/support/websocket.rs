@@ -149,6 +149,16 @@ impl Client {
         client
     }
 
+    /// Connects at another endpoint than `/socket.io/`.
+    pub(crate) async fn open_at(addr: SocketAddr, path: &str) -> Self {
+        let stream = TcpStream::connect(addr).await.expect("the server accepts");
+        let mut client = Self::handshake_at(stream, path, QUERY, &[])
+            .await
+            .unwrap_or_else(|answer| panic!("refused: {answer:?}"));
+        client.read_open().await;
+        client
+    }
+
     async fn read_open(&mut self) {
         let open = self.text().await;
         let json = open.strip_prefix('0').unwrap_or_else(|| panic!("{open:?} is no OPEN packet"));
@@ -175,8 +185,18 @@ impl Client {
         query: &str,
         headers: &[(&'static str, &str)],
     ) -> Result<Self, http::Response<Option<Vec<u8>>>> {
+        Self::handshake_at(stream, "/socket.io/", query, headers).await
+    }
+
+    /// The same at another endpoint.
+    pub(crate) async fn handshake_at(
+        stream: impl Stream + 'static,
+        path: &str,
+        query: &str,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Self, http::Response<Option<Vec<u8>>>> {
         let mut request =
-            format!("ws://test/socket.io/?{query}").into_client_request().expect("a URL without faults");
+            format!("ws://test{path}?{query}").into_client_request().expect("a URL without faults");
         for (name, value) in headers {
             request.headers_mut().insert(*name, value.parse().expect("a header value"));
         }

@@ -193,3 +193,20 @@ fn text_and_attachments_are_bounded_together() {
 fn idle_it_is_a_pointer() {
     assert_eq!(size_of::<Assembler>(), size_of::<usize>());
 }
+
+#[test]
+fn json_is_bounded_by_its_length_and_by_its_values() {
+    let limits = Limits { max_json_len: 30, max_json_values: 5, ..limits() };
+    let text = |text: &str| Assembler::new().text(text, &limits).map(drop);
+    // The name and the array are values, too.
+    assert_eq!(text(r#"2["e",1,{"a":2}]"#), Ok(()));
+    assert_eq!(text(r#"2["e",1,[2]]"#), Ok(()));
+    assert_eq!(text(r#"2["e",1,[2,3]]"#), Err(DecodeError::TooManyValues));
+    assert_eq!(text(r#"0{"a":[1,2,3,4]}"#), Err(DecodeError::TooManyValues));
+    assert_eq!(text("31[[],[],[],[],[]]"), Err(DecodeError::TooManyValues));
+    assert_eq!(text("31[[],[],[],[],[]"), Err(DecodeError::BadJson));
+    assert_eq!(text(&format!(r#"2["e","{}"]"#, "x".repeat(22))), Ok(()));
+    assert_eq!(text(&format!(r#"2["e","{}"]"#, "x".repeat(23))), Err(DecodeError::JsonTooLong));
+    // The rest of a packet does not count as JSON.
+    assert_eq!(text(&format!(r#"2/{},12["e","{}"]"#, "n".repeat(40), "x".repeat(22))), Ok(()));
+}

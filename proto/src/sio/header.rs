@@ -54,6 +54,12 @@ impl<'a> Header<'a> {
         }
         let (id, body) = digits(rest);
         let id = id.map_err(|()| DecodeError::BadAckId)?;
+        if body.len() > limits.max_json_len {
+            return Err(DecodeError::JsonTooLong);
+        }
+        if json::has_more_values(body, limits.max_json_values) {
+            return Err(DecodeError::TooManyValues);
+        }
         Ok(Self { kind, attachments: attachments as usize, namespace, id, body })
     }
 

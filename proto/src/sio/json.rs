@@ -40,6 +40,27 @@ pub fn validate_array(text: &str, max_depth: usize) -> Result<Range<usize>, Deco
     if bytes.get(start) == Some(&b'[') { Ok(start..end) } else { Err(DecodeError::BadPayload) }
 }
 
+/// Whether a text has more than `most` values; keys of objects are none. Short texts cannot and are not looked at. A text
+/// that is no JSON has none.
+pub(crate) fn has_more_values(text: &str, most: usize) -> bool {
+    struct Count(usize);
+    impl Watch for Count {
+        fn scalar(&mut self, _: &[u8]) {
+            self.0 += 1;
+        }
+        fn open(&mut self, _: bool, _: usize) {
+            self.0 += 1;
+        }
+    }
+    // Each value but the outermost needs two bytes at least: its own, and a comma or bracket.
+    if text.len() / 2 < most {
+        return false;
+    }
+    let mut count = Count(0);
+    let bytes = text.as_bytes();
+    watched(bytes, skip_space(bytes, 0), DEEPEST, &mut count).is_ok() && count.0 > most
+}
+
 /// The first position from `at` that is not whitespace.
 #[inline(always)]
 pub(crate) fn skip_space(bytes: &[u8], at: usize) -> usize {

@@ -49,6 +49,12 @@ impl<T> Mux<T> {
         Self { slots: SmallVec::new(), connect_deadline: Some(connect_deadline), last: 0, undecided: 0 }
     }
 
+    /// No namespaces, and no time by which one must be joined: for connections that do not speak Socket.IO.
+    #[must_use]
+    pub fn without_deadline() -> Self {
+        Self { slots: SmallVec::new(), connect_deadline: None, last: 0, undecided: 0 }
+    }
+
     fn find(&self, path: &str) -> Option<usize> {
         self.slots.iter().position(|(name, _)| name == path)
     }
