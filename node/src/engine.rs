@@ -19,7 +19,7 @@ use sockeye_proto::{
     id::{NodeId, Sid, SidKeys, SocketId},
     name::{NamespacePath, RoomName},
     prepared::Packet,
-    sio::Args,
+    sio::{Args, Parsers},
 };
 use tokio::sync::Notify;
 
@@ -52,6 +52,7 @@ pub(crate) struct Config {
     pub(crate) connect_timeout: Duration,
     pub(crate) limits: Limits,
     pub(crate) limits_mode: LimitsMode,
+    pub(crate) parser: Parsers,
     pub(crate) outbox: OutboxLimits,
     pub(crate) mailbox: usize,
     pub(crate) concurrency: usize,

@@ -11,6 +11,7 @@
 //! * [`engineio`]: endpoints for clients that want Engine.IO alone
 //! * `http`: requests, long-polling, the upgrade to WebSocket, the accept loop
 //! * `cluster`: what the nodes say to each other
+//! * [`parser`]: how packets are written on the wire
 //! * `metrics`, `admin`: what Prometheus and load balancers see
 //!
 //! ```no_run
@@ -43,6 +44,7 @@ mod io;
 mod limits;
 mod metrics;
 mod ns;
+pub mod parser;
 mod reason;
 mod sent;
 mod server;
@@ -55,7 +57,7 @@ pub use sockeye_proto::{
     eio::TransportKind,
     id::{NodeId, SocketId},
     name::{NamespacePath, RoomName},
-    sio::{Args, ArgsError, Binary, Data, IntoArgs, Spread, Value},
+    sio::{Args, ArgsError, Binary, Data, IntoArgs, Parsers, Spread, Value},
 };
 
 pub use crate::{

@@ -201,6 +201,7 @@ fn ceilings(limits: &Limits) -> Limits {
     Limits {
         max_payload: limits.max_payload,
         max_attachments: limits.max_attachments.saturating_mul(CEILING),
+        max_binary_values: limits.max_binary_values.saturating_mul(CEILING),
         max_json_depth: DEEPEST,
         max_json_len: usize::MAX,
         max_json_values: usize::MAX,

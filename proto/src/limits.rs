@@ -16,6 +16,8 @@ pub struct Limits {
     pub max_payload: usize,
     /// Attachments of one Socket.IO packet. Default 10 (JavaScript: `maxAttachments`).
     pub max_attachments: usize,
+    /// Binary values of one packet where they are no messages of their own, as in msgpack. Default 1,024.
+    pub max_binary_values: usize,
     /// How deep arrays and objects of one JSON text may nest, 127 at the most. Default 64.
     pub max_json_depth: usize,
     /// Bytes of the JSON text of one packet, its attachments not among them. Default 1,000,000.
@@ -50,6 +52,7 @@ impl Default for Limits {
         Self {
             max_payload: 1_000_000,
             max_attachments: 10,
+            max_binary_values: 1024,
             max_json_depth: 64,
             max_json_len: 1_000_000,
             max_json_values: 250_000,

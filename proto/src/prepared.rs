@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use crate::id::SocketId;
 use crate::name::NamespacePath;
+use crate::sio::parser::{Message, Parsers};
 use crate::sio::{Args, PacketKind, json};
 use crate::ws::{self, Opcode};
 
@@ -93,6 +94,15 @@ impl Packet {
         }
     }
 
+    /// The packet as the default parser writes it, without what Engine.IO puts in front, and without its attachments.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut out = Vec::new();
+        Text::new(self).write(&mut out);
+        // Behind the packet type of Engine.IO.
+        String::from_utf8(out.split_off(1)).unwrap_or_default()
+    }
+
     /// Whether attachments follow the text.
     #[must_use]
     pub fn has_binary(&self) -> bool {
@@ -113,15 +123,30 @@ impl Packet {
 #[derive(Debug)]
 pub struct Prepared {
     packet: Packet,
+    parser: Parsers,
+    /// Of other parsers than the default one, whose messages need not exist to be framed.
+    messages: OnceLock<Vec<Message>>,
     websocket: OnceLock<Bytes>,
     polling: OnceLock<Bytes>,
 }
 
 impl Prepared {
-    /// Nothing is built yet.
+    /// A packet for the default parser. Nothing is built yet.
     #[must_use]
     pub const fn new(packet: Packet) -> Self {
-        Self { packet, websocket: OnceLock::new(), polling: OnceLock::new() }
+        Self::with_parser(packet, Parsers::Json)
+    }
+
+    /// A packet for any parser. Nothing is built yet.
+    #[must_use]
+    pub const fn with_parser(packet: Packet, parser: Parsers) -> Self {
+        Self {
+            packet,
+            parser,
+            messages: OnceLock::new(),
+            websocket: OnceLock::new(),
+            polling: OnceLock::new(),
+        }
     }
 
     /// The packet itself.
@@ -130,12 +155,21 @@ impl Prepared {
         &self.packet
     }
 
-    /// All WebSocket frames of the packet, the text and then the attachments, with their headers. Built on first use.
+    /// How many messages of Engine.IO it consists of.
+    #[must_use]
+    pub fn messages(&self) -> usize {
+        match self.parts() {
+            Parts::Json(text) => 1 + text.packet.attachments().len(),
+            Parts::Messages(messages) => messages.len(),
+        }
+    }
+
+    /// All WebSocket frames of the packet, with their headers. Built on first use.
     #[must_use]
     pub fn websocket(&self) -> &Bytes {
         self.websocket.get_or_init(|| {
             let mut out = Vec::new();
-            encode_websocket(&self.packet, &mut out);
+            self.parts().write_websocket(&mut out);
             out.into()
         })
     }
@@ -145,7 +179,7 @@ impl Prepared {
     pub fn polling(&self) -> &Bytes {
         self.polling.get_or_init(|| {
             let mut out = Vec::new();
-            encode_polling(&self.packet, &mut out);
+            self.parts().write_polling(&mut out);
             out.into()
         })
     }
@@ -153,35 +187,142 @@ impl Prepared {
     /// How many bytes [`Prepared::websocket`] has, without building them.
     #[must_use]
     pub fn len_hint(&self) -> usize {
-        self.websocket.get().map_or_else(|| Text::new(&self.packet).websocket_len(), Bytes::len)
+        self.websocket.get().map_or_else(|| self.parts().websocket_len(), Bytes::len)
+    }
+
+    fn parts(&self) -> Parts<'_> {
+        match &self.parser {
+            Parsers::Json => Parts::Json(Text::new(&self.packet)),
+            other => Parts::Messages(self.messages.get_or_init(|| other.encode(&self.packet))),
+        }
     }
 }
 
-/// Appends what [`Prepared::websocket`] would be, for a packet with one recipient.
+/// Appends what [`Prepared::websocket`] would be for the default parser, for a packet with one recipient.
 pub fn encode_websocket(packet: &Packet, out: &mut Vec<u8>) {
-    let text = Text::new(packet);
-    out.reserve_exact_if_empty(text.websocket_len());
-    push_header(out, Opcode::Text, text.len);
-    text.write(out);
-    for attachment in packet.attachments() {
-        push_header(out, Opcode::Binary, attachment.len());
-        out.extend_from_slice(attachment);
-    }
+    Parts::Json(Text::new(packet)).write_websocket(out);
 }
 
-/// Appends what [`Prepared::polling`] would be, for a packet with one recipient.
+/// Appends what [`Prepared::polling`] would be for the default parser, for a packet with one recipient.
 pub fn encode_polling(packet: &Packet, out: &mut Vec<u8>) {
-    let text = Text::new(packet);
-    let attachments = packet.attachments();
-    let base64 = |bytes: &Bytes| bytes.len().div_ceil(3) * 4;
-    out.reserve_exact_if_empty(text.len + attachments.iter().map(|bytes| 2 + base64(bytes)).sum::<usize>());
-    text.write(out);
-    for attachment in attachments {
-        out.extend_from_slice(&[SEPARATOR, BINARY]);
-        let begin = out.len();
-        out.resize(begin + base64(attachment), 0);
-        // The slice is as long as padded base64 is.
-        let _ = STANDARD.encode_slice(attachment, &mut out[begin..]);
+    Parts::Json(Text::new(packet)).write_polling(out);
+}
+
+/// Appends a binary message as it stands in a polling payload.
+pub fn push_binary_polling(data: &[u8], out: &mut Vec<u8>) {
+    out.push(BINARY);
+    let begin = out.len();
+    out.resize(begin + base64_len(data), 0);
+    // The slice is as long as padded base64 is.
+    let _ = STANDARD.encode_slice(data, &mut out[begin..]);
+}
+
+/// How many bytes [`push_binary_polling`] appends.
+#[must_use]
+pub const fn binary_polling_len(data: &[u8]) -> usize {
+    1 + base64_len(data)
+}
+
+const fn base64_len(data: &[u8]) -> usize {
+    data.len().div_ceil(3) * 4
+}
+
+/// The Engine.IO messages of a packet.
+enum Parts<'a> {
+    /// A text and the packet's attachments.
+    Json(Text<'a>),
+    /// What another parser made.
+    Messages(&'a [Message]),
+}
+
+impl Parts<'_> {
+    fn websocket_len(&self) -> usize {
+        let frame = |len: usize| ws::header(Opcode::Text, len).1 + len;
+        match self {
+            Parts::Json(text) => {
+                let attachments = text.packet.attachments().iter();
+                frame(text.len) + attachments.map(|bytes| frame(bytes.len())).sum::<usize>()
+            }
+            Parts::Messages(messages) => {
+                let frames = messages.iter().map(|message| match message {
+                    Message::Text(text) => frame(1 + text.len()),
+                    Message::Binary(data) => frame(data.len()),
+                });
+                frames.sum()
+            }
+        }
+    }
+
+    fn polling_len(&self) -> usize {
+        match self {
+            Parts::Json(text) => {
+                let attachments = text.packet.attachments().iter();
+                text.len + attachments.map(|bytes| 1 + binary_polling_len(bytes)).sum::<usize>()
+            }
+            Parts::Messages(messages) => {
+                let packets = messages.iter().map(|message| match message {
+                    Message::Text(text) => 1 + text.len(),
+                    Message::Binary(data) => binary_polling_len(data),
+                });
+                packets.sum::<usize>() + messages.len().saturating_sub(1)
+            }
+        }
+    }
+
+    fn write_websocket(&self, out: &mut Vec<u8>) {
+        out.reserve_exact_if_empty(self.websocket_len());
+        match self {
+            Parts::Json(text) => {
+                push_header(out, Opcode::Text, text.len);
+                text.write(out);
+                for attachment in text.packet.attachments() {
+                    push_header(out, Opcode::Binary, attachment.len());
+                    out.extend_from_slice(attachment);
+                }
+            }
+            Parts::Messages(messages) => {
+                for message in *messages {
+                    match message {
+                        Message::Text(text) => {
+                            push_header(out, Opcode::Text, 1 + text.len());
+                            out.push(MESSAGE);
+                            out.extend_from_slice(text.as_bytes());
+                        }
+                        Message::Binary(data) => {
+                            push_header(out, Opcode::Binary, data.len());
+                            out.extend_from_slice(data);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn write_polling(&self, out: &mut Vec<u8>) {
+        out.reserve_exact_if_empty(self.polling_len());
+        match self {
+            Parts::Json(text) => {
+                text.write(out);
+                for attachment in text.packet.attachments() {
+                    out.push(SEPARATOR);
+                    push_binary_polling(attachment, out);
+                }
+            }
+            Parts::Messages(messages) => {
+                for (index, message) in messages.iter().enumerate() {
+                    if index > 0 {
+                        out.push(SEPARATOR);
+                    }
+                    match message {
+                        Message::Text(text) => {
+                            out.push(MESSAGE);
+                            out.extend_from_slice(text.as_bytes());
+                        }
+                        Message::Binary(data) => push_binary_polling(data, out),
+                    }
+                }
+            }
+        }
     }
 }
 
@@ -231,11 +372,6 @@ impl<'a> Text<'a> {
             }
         };
         text
-    }
-
-    fn websocket_len(&self) -> usize {
-        let frame = |len: usize| ws::header(Opcode::Text, len).1 + len;
-        frame(self.len) + self.packet.attachments().iter().map(|bytes| frame(bytes.len())).sum::<usize>()
     }
 
     fn write(&self, out: &mut Vec<u8>) {

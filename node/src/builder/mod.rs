@@ -15,6 +15,7 @@ use sockeye_proto::{
     eio::{TransportKind, session::Settings},
     id::{NodeId, SidKeys},
     name::NamespacePath,
+    sio::Parsers,
 };
 
 use crate::{
@@ -56,6 +57,7 @@ pub struct ServerBuilder {
     connect_timeout: Duration,
     limits: Limits,
     limits_mode: LimitsMode,
+    parser: Parsers,
     outbox: OutboxLimits,
     mailbox: usize,
     concurrency: usize,
@@ -97,6 +99,7 @@ impl Default for ServerBuilder {
             connect_timeout: Duration::from_secs(45),
             limits: Limits::default(),
             limits_mode: LimitsMode::default(),
+            parser: Parsers::Json,
             outbox: OutboxLimits::default(),
             mailbox: 64,
             concurrency: 16,
@@ -208,6 +211,7 @@ impl ServerBuilder {
             connect_timeout: self.connect_timeout,
             limits: self.limits,
             limits_mode: self.limits_mode,
+            parser: self.parser,
             outbox: self.outbox,
             mailbox: self.mailbox,
             concurrency: self.concurrency,

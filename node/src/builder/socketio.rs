@@ -2,7 +2,7 @@
 
 use std::{any::Any, future::Future, sync::Arc};
 
-use sockeye_proto::name::NamespacePath;
+use sockeye_proto::{name::NamespacePath, sio::Parsers};
 
 use super::{DynamicNamespace, ServerBuilder};
 use crate::ns::{
@@ -127,6 +127,22 @@ impl ServerBuilder {
     /// metrics they are all called `/*`.
     pub fn accept_any_namespace(mut self, accept: bool) -> Self {
         self.accept_any_namespace = accept;
+        self
+    }
+
+    /// How packets are written on the wire: [`Parsers::Json`] if not said. All clients must use the same, and all nodes of
+    /// a cluster should: a client that reconnects may come to any of them.
+    ///
+    /// ```
+    /// use sockeye::{Parsers, Server};
+    ///
+    /// // For clients with `io({ parser: require("socket.io-msgpack-parser") })`.
+    /// let builder = Server::builder().parser(Parsers::MsgPack);
+    /// ```
+    ///
+    /// A parser of one's own implements [`Parser`](crate::parser::Parser).
+    pub fn parser(mut self, parser: impl Into<Parsers>) -> Self {
+        self.parser = parser.into();
         self
     }
 

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use sockeye_proto::{
-    prepared::{Packet, Prepared, encode_polling},
+    prepared::{Packet, Prepared, binary_polling_len, encode_polling, push_binary_polling},
+    sio::{Parsers, parser::Message},
     ws::{Opcode, header},
 };
 
@@ -22,14 +23,29 @@ pub(crate) enum Item {
 }
 
 impl Item {
-    /// A packet with one recipient is kept as text; with attachments it needs the frames of a shared one.
-    pub(crate) fn single(packet: &Packet) -> Self {
-        if packet.has_binary() {
-            return Self::Shared(Arc::new(Prepared::new(packet.clone())));
+    /// A packet with one recipient is kept as its one message; if it has several it needs the frames of a shared one.
+    pub(crate) fn single(packet: &Packet, parser: &Parsers) -> Self {
+        if matches!(parser, Parsers::Json) && !packet.has_binary() {
+            let mut text = Vec::new();
+            encode_polling(packet, &mut text);
+            return Self::Text(text.into());
         }
-        let mut text = Vec::new();
-        encode_polling(packet, &mut text);
-        Self::Text(text.into())
+        Self::other(packet, parser)
+    }
+
+    #[inline(never)]
+    fn other(packet: &Packet, parser: &Parsers) -> Self {
+        if !matches!(parser, Parsers::Json) {
+            let mut messages = parser.encode(packet);
+            match messages.pop() {
+                Some(Message::Text(text)) if messages.is_empty() => {
+                    return Self::Text(format!("4{text}").into());
+                }
+                Some(Message::Binary(data)) if messages.is_empty() => return Self::Binary(data),
+                _ => {}
+            }
+        }
+        Self::Shared(Arc::new(Prepared::with_parser(packet.clone(), parser.clone())))
     }
 
     pub(crate) fn websocket_len(&self) -> usize {
@@ -46,6 +62,26 @@ impl Item {
         match self {
             Self::Shared(packet) => packet.len_hint(),
             Self::Text(bytes) | Self::Binary(bytes) | Self::Frame(bytes) => bytes.len(),
+        }
+    }
+
+    /// How many Engine.IO packets this is to long-polling, and how many bytes of a payload.
+    pub(crate) fn polling_size(&self) -> (usize, usize) {
+        match self {
+            Self::Shared(packet) => (packet.messages(), packet.polling().len()),
+            Self::Text(text) => (1, text.len()),
+            Self::Binary(data) => (1, binary_polling_len(data)),
+            Self::Frame(_) => (0, 0),
+        }
+    }
+
+    /// Appends those packets.
+    pub(crate) fn write_polling(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Shared(packet) => out.extend_from_slice(packet.polling()),
+            Self::Text(text) => out.extend_from_slice(text),
+            Self::Binary(data) => push_binary_polling(data, out),
+            Self::Frame(_) => {}
         }
     }
 

@@ -36,8 +36,9 @@ use sockeye_proto::{
     name::NamespacePath,
     prepared::Packet,
     sio::{
-        assembler::{Assembler, Inbound},
+        Inbound,
         mux::{Mux, MuxError, Ticket},
+        parser::AnyDecoder,
     },
 };
 
@@ -45,7 +46,7 @@ use crate::{
     engine::Engine,
     engineio,
     http::Endpoint,
-    limits::Limit,
+    limits::{Guard, Limit},
     ns::{connect, namespaces::Found, socket::SocketInner},
     reason::DisconnectReason,
 };
@@ -76,13 +77,28 @@ impl Clock {
 /// What the state machines say, guarded together: one frame is handled at a time.
 struct Core {
     session: Session,
-    assembler: Assembler,
+    decoder: AnyDecoder,
     mux: Mux<Arc<SocketInner>>,
     /// Set once, by whoever closes the connection.
     closed: Option<DisconnectReason>,
 }
 
 impl Core {
+    fn text<'a>(&mut self, text: &'a str, guard: &Guard) -> Result<Option<Inbound<'a>>, DecodeError> {
+        match &mut self.decoder {
+            // Asked again, it would read the message twice.
+            AnyDecoder::Custom(_) => self.decoder.text(text, guard.ceilings()),
+            decoder => guard.decode(|limits| decoder.text(text, limits)),
+        }
+    }
+
+    fn binary<'a>(&mut self, data: &'a [u8], guard: &Guard) -> Result<Option<Inbound<'a>>, DecodeError> {
+        match &mut self.decoder {
+            AnyDecoder::MsgPack => guard.decode(|limits| self.decoder.binary(data, limits)),
+            decoder => decoder.binary(data, guard.ceilings()),
+        }
+    }
+
     /// The client's socket in a namespace, and whether the client never joined any.
     fn member(&self, namespace: &str) -> (Option<Arc<SocketInner>>, bool) {
         (self.mux.get(namespace).cloned(), self.mux.connect_deadline().is_some())
@@ -131,7 +147,7 @@ impl Conn {
                 scheduled: AtomicU64::new(0),
                 core: Mutex::new(Core {
                     session: Session::open(now, transport, &engine.config.session),
-                    assembler: Assembler::new(),
+                    decoder: engine.config.parser.decoder(),
                     mux: match endpoint {
                         Endpoint::SocketIo => Mux::new(now.plus(engine.config.connect_timeout)),
                         Endpoint::Raw(_) => Mux::without_deadline(),
@@ -208,8 +224,8 @@ impl Conn {
                 drop(core);
                 return self.receive_raw(message);
             }
-            Step::Text(text) => engine.guard.decode(|limits| core.assembler.text(text, limits)),
-            Step::Binary(data) => core.assembler.binary(data, engine.guard.limits()),
+            Step::Text(text) => core.text(text, &engine.guard),
+            Step::Binary(data) => core.binary(data, &engine.guard),
             Step::ReplyProbe => return Received::Probe,
             Step::Upgraded => return Received::Upgraded,
             Step::DropProbe => return Received::DropProbe,
@@ -413,7 +429,12 @@ impl Conn {
 
     /// The same; a volatile packet may be dropped. False if it was not queued.
     pub(crate) fn send_with(self: &Arc<Self>, packet: &Packet, volatile: bool) -> bool {
-        self.settle(self.push(Item::single(packet), volatile, self.engine.clock.now()))
+        self.settle(self.push(self.item(packet), volatile, self.engine.clock.now()))
+    }
+
+    /// A packet that only this client gets, as it is queued.
+    pub(crate) fn item(&self, packet: &Packet) -> Item {
+        Item::single(packet, &self.engine.config.parser)
     }
 
     pub(crate) fn push(&self, item: Item, volatile: bool, now: Time) -> Pushed {
@@ -463,7 +484,7 @@ impl Conn {
             }
             core.closed = Some(reason);
             core.session.close(CloseReason::ForcedClose);
-            core.assembler.clear();
+            core.decoder.clear();
             core.mux.drain().collect()
         };
         let engine = &self.engine;
@@ -501,9 +522,20 @@ impl Conn {
 
     /// Called by the timer wheel.
     pub(crate) fn on_timer(self: &Arc<Self>, noted: u64, now: Time) {
-        if self.scheduled.load(Ordering::Acquire) != noted {
-            return;
+        if self.scheduled.load(Ordering::Acquire) == noted {
+            self.do_what_is_due(now);
         }
+    }
+
+    /// Does at once what the timer, whose ticks are coarse, would do a moment later.
+    pub(crate) fn meet_deadline(self: &Arc<Self>) {
+        let now = self.engine.clock.now();
+        if self.next_deadline() <= now {
+            self.do_what_is_due(now);
+        }
+    }
+
+    fn do_what_is_due(self: &Arc<Self>, now: Time) {
         let engine = &self.engine;
         let (mut failed, mut ping) = (None, false);
         {

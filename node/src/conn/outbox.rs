@@ -10,7 +10,6 @@ use std::{
     task::Waker,
 };
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 use sockeye_proto::Time;
@@ -316,27 +315,17 @@ impl Outbox {
         }
         let mut packets = 0;
         while let Some(item) = inner.queue.front() {
-            let base64;
-            let (bytes, more): (&[u8], usize) = match item {
-                Item::Shared(packet) => (packet.polling(), 1 + packet.packet().attachments().len()),
-                Item::Text(text) => (text, 1),
-                Item::Binary(data) => {
-                    base64 = base64_packet(data);
-                    (base64.as_bytes(), 1)
+            let (more, bytes) = item.polling_size();
+            if more > 0 {
+                if !body.is_empty() {
+                    if body.len() + 1 + bytes > max_payload || packets + more > POLL_PACKETS {
+                        break;
+                    }
+                    body.push(0x1e);
                 }
-                Item::Frame(_) => {
-                    inner.queue.pop_front();
-                    continue;
-                }
-            };
-            if !body.is_empty() {
-                if body.len() + 1 + bytes.len() > max_payload || packets + more > POLL_PACKETS {
-                    break;
-                }
-                body.push(0x1e);
+                item.write_polling(body);
+                packets += more;
             }
-            body.extend_from_slice(bytes);
-            packets += more;
             let size = item.size();
             inner.bytes = inner.bytes.saturating_sub(size);
             inner.queue.pop_front();
@@ -501,14 +490,6 @@ impl Inner {
         *bytes = 0;
         Drained::Empty
     }
-}
-
-/// A binary message as long-polling carries it.
-fn base64_packet(data: &[u8]) -> String {
-    let mut text = String::with_capacity(1 + data.len().div_ceil(3) * 4);
-    text.push('b');
-    STANDARD.encode_string(data, &mut text);
-    text
 }
 
 #[cfg(test)]

@@ -200,6 +200,9 @@ fn a_get_takes_as_much_as_fits() {
     let body = get(1).1;
     assert_eq!(body, "451-[\"e\",1,{\"_placeholder\":true,\"num\":0}]\u{1e}bAQID");
     assert_eq!(get(1).1, "4f");
+    outbox.push(Item::Binary(Bytes::from_static(b"\x01\x02\x03")), false, NOW, &wide());
+    outbox.push(text("4g"), false, NOW, &wide());
+    assert_eq!(get(8).1, "bAQID\u{1e}4g");
 }
 
 #[test]
@@ -276,6 +279,7 @@ async fn a_full_socket_is_the_tasks_affair_and_the_rest_follows_in_order() {
     for n in 0..200_usize {
         queue(text(&format!("4{n}")));
         queue(shared((n, Binary(vec![7; n * 10].into()))));
+        queue(Item::Binary(vec![9; n].into()));
         if n % 50 == 0 {
             queue(text(&large));
             queue(shared(&large));

@@ -13,6 +13,7 @@ use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use sockeye_proto::eio::{
     TransportKind,
+    packet::Packet as EioPacket,
     payload::decode_payload,
     request::RequestError,
     session::{Lane, Overlap},
@@ -25,10 +26,18 @@ use crate::{
     reason::DisconnectReason,
 };
 
+/// How long a client's close packet waits for the GET that the client sent with it.
+const OVERTAKEN: Duration = Duration::from_millis(50);
+
 /// A GET: answered when there is something to say.
 pub(crate) async fn get(conn: Arc<Conn>) -> Response<Body> {
     if conn.transport() != TransportKind::Polling {
         return refuse(RequestError::BadRequest);
+    }
+    // The timer has its own grain; a client that comes a moment too late is told so all the same.
+    conn.meet_deadline();
+    if conn.closed() == Some(DisconnectReason::PingTimeout) {
+        return refuse(RequestError::UnknownSid);
     }
     match conn.with_session(|session| session.poll_started()) {
         Ok(()) => {}
@@ -43,12 +52,14 @@ pub(crate) async fn get(conn: Arc<Conn>) -> Response<Body> {
         }
         Err(Overlap::NotPolling) => return refuse(RequestError::BadRequest),
     }
-    let _ended = PollEnds(&conn);
+    let mut ends = PollEnds { conn: &conn, answered: false };
     conn.outbox.begin_poll();
     if conn.with_session(|session| session.polls_get_noop()) {
         conn.outbox.release_poll();
     }
-    answer(&conn, poll_fn(|cx| take(&conn, cx)).await)
+    let found = poll_fn(|cx| take(&conn, cx)).await;
+    ends.answered = true;
+    answer(&conn, found)
 }
 
 fn take(conn: &Conn, cx: &mut Context<'_>) -> Poll<(PollBody, Vec<u8>)> {
@@ -76,11 +87,19 @@ fn answer(conn: &Conn, (found, mut body): (PollBody, Vec<u8>)) -> Response<Body>
     packets(body)
 }
 
-struct PollEnds<'a>(&'a Arc<Conn>);
+struct PollEnds<'a> {
+    conn: &'a Arc<Conn>,
+    answered: bool,
+}
 
 impl Drop for PollEnds<'_> {
     fn drop(&mut self) {
-        self.0.with_session(|session| session.poll_ended());
+        self.conn.with_session(|session| session.poll_ended());
+        // The client hung up on a GET that waited, which is how long-polling loses its transport. Not so where the whole
+        // server is torn down.
+        if !self.answered && tokio::runtime::Handle::try_current().is_ok() {
+            self.conn.close(DisconnectReason::TransportError);
+        }
     }
 }
 
@@ -144,6 +163,9 @@ where
         if n == guard.limits().max_packets_per_payload && !guard.enforces() {
             guard.met(Limit::Packets, 1, 0);
         }
+        if matches!(packet, Ok(EioPacket::Close)) {
+            wait_for_get(&conn).await;
+        }
         match packet.map_or_else(|error| conn.fail(error), |packet| conn.receive(Lane::Main, packet)) {
             Received::Full(backlog) => {
                 let settings = &engine.config.session;
@@ -175,6 +197,17 @@ async fn wait_for_poll(conn: &Conn) {
     };
     // One that does not fetch them is slow, which the outbox finds out.
     let _ = tokio::time::timeout(config.request_timeout, fetched).await;
+}
+
+/// A client that leaves has a GET waiting, which ends with its session. The two come on connections of their own, and the
+/// POST may be the first to be seen; without the GET it would find no session, and take that for a fault.
+async fn wait_for_get(conn: &Conn) {
+    let comes = async {
+        while !conn.with_session(|session| session.is_polled()) && conn.closed().is_none() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let _ = tokio::time::timeout(OVERTAKEN, comes).await;
 }
 
 struct PostEnds<'a>(&'a Arc<Conn>);

@@ -170,6 +170,10 @@ pub(crate) fn probe<B>(conn: Arc<Conn>, mut request: Request<B>) -> Response<Bod
     };
     if let Err(error) = conn.with_session(|session| session.begin_probe(engine.clock.now(), settings)) {
         engine.metrics.upgrade("refused");
+        if error == RequestError::BadRequest && settings.allow_upgrades {
+            engine.spawn(turn_away(upgrade));
+            return response;
+        }
         return refuse(error);
     }
     conn.deadline_moved_closer();
@@ -205,6 +209,14 @@ pub(crate) fn probe<B>(conn: Arc<Conn>, mut request: Request<B>) -> Response<Bod
         }
     });
     response
+}
+
+/// A WebSocket for a session that has one, or is being probed by one, is closed as soon as it is open: so the JavaScript
+/// server does it, and a client finds an end where it did not expect a refusal.
+async fn turn_away(upgrade: OnUpgrade) {
+    if let Ok(upgraded) = upgrade.await {
+        let _ = Wire::recover(upgraded, true).write_all(&close_frame(None, "")).await;
+    }
 }
 
 /// A WebSocket that may become the session's transport. When it comes to nothing, the session is told, once.

@@ -190,7 +190,7 @@ fn fan_out(
     each: impl FnOnce(&mut dyn FnMut(&Arc<socket::SocketInner>)),
 ) -> usize {
     let binary = packet.has_binary();
-    let packet = Arc::new(Prepared::new(packet));
+    let packet = Arc::new(Prepared::with_parser(packet, engine.config.parser.clone()));
     let mut fanout = Fanout::new(engine);
     each(&mut |socket| {
         // Built for the first recipient, if there is any: until then each push would have to compute how long it is.

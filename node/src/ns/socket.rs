@@ -157,7 +157,7 @@ impl SocketInner {
             if self.phase() != Phase::Connecting {
                 return;
             }
-            let connect = Item::single(&Packet::connect(self.ns.path.clone(), self.id));
+            let connect = self.conn.item(&Packet::connect(self.ns.path.clone(), self.id));
             for item in std::iter::once(connect).chain(inbox.take_held()) {
                 // What a push asks for is done below: closing the connection takes this lock again.
                 match self.conn.push(item, false, now) {
@@ -219,7 +219,7 @@ impl SocketInner {
         let packet = Packet::ack(self.ns.path.clone(), id, args);
         let engine = &self.conn.engine;
         engine.metrics.packets_sent(packet.has_binary(), true, 1);
-        self.conn.settle(self.conn.push(Item::single(&packet), false, engine.clock.now()));
+        self.conn.settle(self.conn.push(self.conn.item(&packet), false, engine.clock.now()));
     }
 
     /// The client owes an ack. If it is gone already, or owes too many, it is reported as gone at once.

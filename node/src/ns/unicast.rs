@@ -8,7 +8,7 @@ use super::{
     operator::{Broadcast, DEFAULT_ACK_TIMEOUT},
     socket::{IntoRooms, Socket},
 };
-use crate::{conn::outbox::Item, error::CallError, sent::Sent};
+use crate::{error::CallError, sent::Sent};
 
 /// One client and flags for what is sent to it, as [`Broadcast`] is for many.
 ///
@@ -66,7 +66,7 @@ impl<'a> Unicast<'a> {
         let engine = &inner.conn.engine;
         inner.ns.show_unicast(engine, &packet, inner.id);
         engine.metrics.packets_sent(packet.has_binary(), false, 1);
-        let pushed = inner.deliver(Item::single(&packet), self.volatile, engine.clock.now());
+        let pushed = inner.deliver(inner.conn.item(&packet), self.volatile, engine.clock.now());
         Sent::local(usize::from(inner.conn.settle(pushed)))
     }
 

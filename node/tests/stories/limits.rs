@@ -222,6 +222,7 @@ async fn limits_that_only_warn_count_and_let_through() {
     let limits = Limits {
         max_payload: 1_000,
         max_attachments: 1,
+        max_binary_values: 1,
         max_json_depth: 2,
         max_json_len: 100,
         max_json_values: 6,

@@ -289,7 +289,10 @@ impl Session {
         }
         self.awaits_pong = true;
         self.ping_by = Time::NEVER;
-        self.beat = now.plus(s.ping_timeout);
+        // The client counts from when the ping was due. An owner that looks a little late takes nothing from that; one
+        // that was held up for long does not make its client pay for it.
+        let late = now.since(self.beat) > s.ping_timeout / 8;
+        self.beat = if late { now } else { self.beat }.plus(s.ping_timeout);
         Due::SendPing
     }
 
@@ -325,6 +328,12 @@ impl Session {
         self.check_polling(self.polling)?;
         self.polling = true;
         Ok(())
+    }
+
+    /// Whether a GET waits.
+    #[must_use]
+    pub fn is_polled(&self) -> bool {
+        self.polling
     }
 
     /// The GET was answered, or its client went.

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
+use super::parser::event_name;
 use super::{PacketKind, json};
 use crate::{DecodeError, Limits};
 
@@ -43,14 +44,7 @@ impl<'a> Header<'a> {
         let mut namespace = "/";
         if rest.starts_with('/') {
             (namespace, rest) = rest.split_once(',').unwrap_or((rest, ""));
-            namespace = namespace.split_once('?').map_or(namespace, |(path, _query)| path);
-            if namespace.len() > limits.max_namespace_len {
-                return Err(DecodeError::NamespaceTooLong);
-            }
-            // One of them separates the packets of a polling payload, in which our answer may have to name it.
-            if namespace.bytes().any(|byte| byte.is_ascii_control()) {
-                return Err(DecodeError::BadNamespace);
-            }
+            namespace = self::namespace(namespace, limits)?;
         }
         let (id, body) = digits(rest);
         let id = id.map_err(|()| DecodeError::BadAckId)?;
@@ -112,12 +106,7 @@ impl<'a> Header<'a> {
             }
             _ => return Err(DecodeError::BadEventName),
         };
-        if name.len() > limits.max_event_len {
-            return Err(DecodeError::EventTooLong);
-        }
-        if RESERVED.contains(&&*name) {
-            return Err(DecodeError::ReservedEvent);
-        }
+        event_name(&name, limits)?;
         let behind = json::skip_space(bytes, end);
         match bytes.get(behind) {
             Some(b',') => {
@@ -135,6 +124,19 @@ impl<'a> Header<'a> {
             _ => Err(DecodeError::BadJson),
         }
     }
+}
+
+/// Checks the path of a namespace, and takes away the query that old clients put behind it.
+pub(super) fn namespace<'a>(path: &'a str, limits: &Limits) -> Result<&'a str, DecodeError> {
+    let path = path.split_once('?').map_or(path, |(path, _query)| path);
+    if path.len() > limits.max_namespace_len {
+        return Err(DecodeError::NamespaceTooLong);
+    }
+    // One control character separates the packets of a polling payload, in which our answer may have to name it.
+    if !path.starts_with('/') || path.bytes().any(|byte| byte.is_ascii_control()) {
+        return Err(DecodeError::BadNamespace);
+    }
+    Ok(path)
 }
 
 /// The number at the beginning of `text`, if there is one, and what follows it. `Err`: too large.

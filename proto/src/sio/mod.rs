@@ -6,6 +6,8 @@
 //! * [`json`]: the validator and scanner of JSON texts
 //! * `header`: the part of a packet in front of its JSON
 //! * [`assembler`]: a packet's text and attachments become one thing
+//! * [`msgpack`]: packets in the format of `socket.io-msgpack-parser`
+//! * [`parser`]: the choice among these formats, and others
 //! * [`mux`]: which namespaces a connection joined
 
 pub mod args;
@@ -14,7 +16,9 @@ pub mod binary;
 mod header;
 pub mod into_args;
 pub mod json;
+pub mod msgpack;
 pub mod mux;
+pub mod parser;
 mod read;
 pub mod value;
 
@@ -24,6 +28,7 @@ pub use binary::Binary;
 pub use header::RESERVED;
 pub use into_args::{Data, IntoArgs, Spread};
 pub use mux::{Mux, MuxError, Ticket};
+pub use parser::{Parser, Parsers};
 pub use value::Value;
 
 /// The kind of a Socket.IO packet, as on the wire.

@@ -64,11 +64,19 @@ fn pings_until_a_pong_is_missing() {
     assert_eq!(session.handle_timeout(after(25_000), &s), Due::Nothing);
     assert_eq!(session.receive(after(25_100), Lane::Main, Packet::Pong(""), &s), Step::Ignore);
     assert_eq!(session.next_deadline(), after(50_100));
-    // The ping left late; the client has its full time from then.
+    // The ping left a little late, as a timer's grain has it: the client's time began when it was due.
     assert_eq!(session.handle_timeout(after(51_000), &s), Due::SendPing);
-    assert_eq!(session.handle_timeout(after(70_999), &s), Due::Nothing);
-    assert_eq!(session.handle_timeout(after(71_000), &s), Due::Fail(CloseReason::PingTimeout));
-    assert_eq!(session.handle_timeout(after(71_000), &s), Due::Nothing);
+    assert_eq!(session.handle_timeout(after(70_099), &s), Due::Nothing);
+    assert_eq!(session.handle_timeout(after(70_100), &s), Due::Fail(CloseReason::PingTimeout));
+    assert_eq!(session.handle_timeout(after(70_100), &s), Due::Nothing);
+}
+
+#[test]
+fn a_ping_that_left_far_too_late_gives_the_client_its_full_time_from_then() {
+    let (mut session, s) = (polling(), settings());
+    assert_eq!(session.handle_timeout(after(40_000), &s), Due::SendPing);
+    assert_eq!(session.handle_timeout(after(59_999), &s), Due::Nothing);
+    assert_eq!(session.handle_timeout(after(60_000), &s), Due::Fail(CloseReason::PingTimeout));
 }
 
 #[test]

@@ -1,12 +1,30 @@
 // A stock socket.io-client that remembers what it received, so that a test asks for events in any order and never misses one.
 import assert from "node:assert/strict";
 import http from "node:http";
-import { io } from "socket.io-client";
+import { io as version4 } from "socket.io-client";
+import version1 from "socket.io-client-1";
+import version2 from "socket.io-client-2";
+import { io as version3 } from "socket.io-client-3";
 
 import { within } from "./wait.mjs";
 
 export const modes = ["polling", "websocket", "upgrade"];
+const libraries = { 1: version1, 2: version2, 3: version3, 4: version4 };
 const transports = { polling: ["polling"], websocket: ["websocket"], upgrade: ["polling", "websocket"] };
+
+/** Calls `note` with every event that wants no ack. */
+function onEvent(socket, note) {
+  if (socket.onAny) {
+    socket.onAny((...args) => { if (typeof args.at(-1) !== "function") note(...args); });
+    return;
+  }
+  // Versions 1 and 2 have no such listener.
+  const { onevent } = socket;
+  socket.onevent = (packet) => {
+    if (packet.id === undefined || packet.id === null) note(...packet.data);
+    onevent.call(socket, packet);
+  };
+}
 
 export class Client {
   constructor(socket) {
@@ -14,8 +32,7 @@ export class Client {
     this.received = [];
     this.waiting = [];
     this.reason = new Promise((resolve) => socket.once("disconnect", resolve));
-    socket.onAny((event, ...args) => {
-      if (typeof args.at(-1) === "function") return;
+    onEvent(socket, (event, ...args) => {
       const index = this.waiting.findIndex((waiter) => waiter.event === event);
       if (index >= 0) this.waiting.splice(index, 1)[0].resolve(args);
       else this.received.push([event, args]);
@@ -67,15 +84,15 @@ export class Client {
   }
 }
 
-/** Builds a socket without connecting it. */
-export function prepare(url, { mode = "upgrade", namespace = "/", headers, query, auth, address, ...more } = {}) {
+/** Builds a socket of that major version of the library, without connecting it. */
+export function prepare(url, { mode = "upgrade", namespace = "/", version = 4, headers, query, auth, address, ...more } = {}) {
   const options = { transports: transports[mode], forceNew: true, reconnection: false, autoConnect: false, ...more };
   if (headers) options.extraHeaders = headers;
   if (query) options.query = query;
   if (auth) options.auth = auth;
   // Connections that come from that loopback address.
   if (address) options.agent = new http.Agent({ localAddress: address, keepAlive: true });
-  return io(url + (namespace === "/" ? "" : namespace), options);
+  return libraries[version](url + (namespace === "/" ? "" : namespace), options);
 }
 
 /** Connects; in mode "upgrade" it resolves when the connection is a WebSocket. */
@@ -87,6 +104,7 @@ export async function open(url, options = {}) {
     new Promise((resolve, reject) => {
       socket.once("connect", resolve);
       socket.once("connect_error", reject);
+      onRefusal(socket, reject);
       socket.connect();
     }),
   ).catch((error) => {
@@ -102,6 +120,11 @@ export async function open(url, options = {}) {
   return client;
 }
 
+/** What versions 1 and 2 are told in another event: the message, or the data where the server gives some. */
+function onRefusal(socket, refused) {
+  if (!socket.onAny) socket.once("error", refused);
+}
+
 /** Why a connection to a namespace was refused. */
 export async function refusal(url, options) {
   const socket = prepare(url, options);
@@ -110,6 +133,7 @@ export async function refusal(url, options) {
       "refusal",
       new Promise((resolve, reject) => {
         socket.once("connect_error", resolve);
+        onRefusal(socket, resolve);
         socket.once("connect", () => reject(new Error("it was accepted")));
         socket.connect();
       }),
