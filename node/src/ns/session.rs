@@ -18,7 +18,7 @@ pub(crate) struct Session(ReentrantMutex<RefCell<State>>);
 
 enum State {
     /// Most sockets have no value or one.
-    Open(Option<Box<Vec<(TypeId, Slot)>>>),
+    Open(Vec<(TypeId, Slot)>),
     /// The socket is gone, and its disconnect handler has run.
     Over,
 }
@@ -31,7 +31,7 @@ enum Slot {
 
 impl Default for State {
     fn default() -> Self {
-        Self::Open(None)
+        Self::Open(Vec::new())
     }
 }
 
@@ -57,7 +57,7 @@ impl Session {
     pub(crate) fn get<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
         let guard = self.0.lock();
         let state = guard.borrow();
-        let State::Open(Some(list)) = &*state else { return None };
+        let State::Open(list) = &*state else { return None };
         list.iter().find(|(of, _)| *of == TypeId::of::<T>())?.1.idle()
     }
 
@@ -99,16 +99,13 @@ impl Session {
     fn put(&self, of: TypeId, slot: Slot) {
         let guard = self.0.lock();
         let dropped = match &mut *guard.borrow_mut() {
-            State::Open(list) => {
-                let list = list.get_or_insert_default();
-                match list.iter_mut().find(|(known, _)| *known == of) {
-                    Some(entry) => Some(std::mem::replace(&mut entry.1, slot)),
-                    None => {
-                        list.push((of, slot));
-                        None
-                    }
+            State::Open(list) => match list.iter_mut().find(|(known, _)| *known == of) {
+                Some(entry) => Some(std::mem::replace(&mut entry.1, slot)),
+                None => {
+                    list.push((of, slot));
+                    None
                 }
-            }
+            },
             State::Over => Some(slot),
         };
         // Not while it is borrowed: a value may do anything when it is dropped.
@@ -118,10 +115,10 @@ impl Session {
     fn take(&self, of: TypeId) {
         let guard = self.0.lock();
         let dropped = match &mut *guard.borrow_mut() {
-            State::Open(Some(list)) => {
+            State::Open(list) => {
                 list.iter().position(|(known, _)| *known == of).map(|at| list.swap_remove(at))
             }
-            _ => None,
+            State::Over => None,
         };
         drop(dropped);
     }
