@@ -87,3 +87,8 @@ pub use sockeye_proto::{
     name::{NamespacePath, RoomName},
     sio::{Args, ArgsError, Binary, Data, IntoArgs, Value},
 };
+
+/// Compiles the examples of the guide.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/guide/workers.md")]
+struct Workers;

@@ -31,6 +31,12 @@ impl IntoRooms for SocketId {
     }
 }
 
+impl IntoRooms for &SocketId {
+    fn into_rooms(self) -> impl Iterator<Item = RoomName> {
+        std::iter::once(RoomName::from(self.as_str()))
+    }
+}
+
 impl<T: Into<RoomName>> IntoRooms for Vec<T> {
     fn into_rooms(self) -> impl Iterator<Item = RoomName> {
         self.into_iter().map(Into::into)

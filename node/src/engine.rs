@@ -282,7 +282,7 @@ impl Engine {
         }
         let deadline = self.clock.now().plus(ttl);
         // Noted before the packet can leave: an answer may be faster than this function.
-        let id = ns.acks.open(sockets.iter().map(|socket| socket.id), sink, deadline);
+        let id = ns.acks.open(sockets.iter().map(|socket| socket.id.clone()), sink, deadline);
         let mut refused = 0;
         sockets.retain(|socket| match socket.owe(id) {
             Owes::This => true,
@@ -416,7 +416,7 @@ impl Local for Engine {
     fn members(&self, namespace: &str, target: &Target) -> Vec<SocketId> {
         let Some(ns) = self.namespaces.get(namespace) else { return Vec::new() };
         let mut members = Vec::new();
-        ns.rooms.select(target, |socket| members.push(socket.id));
+        ns.rooms.select(target, |socket| members.push(socket.id.clone()));
         members
     }
 

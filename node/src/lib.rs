@@ -12,6 +12,8 @@
 //! * `http`: requests, long-polling, the upgrade to WebSocket, the accept loop
 //! * `cluster`: what the nodes say to each other
 //! * [`parser`]: how packets are written on the wire
+//! * [`StaticFiles`]: pages and scripts beside the sockets, for development
+//! * `log`: the targets `sockeye::engineio` and `sockeye::socketio` of [`tracing`], one for each layer
 //! * `metrics`, `admin`: what Prometheus and load balancers see
 //!
 //! ```no_run
@@ -30,6 +32,40 @@
 //!     .await?;
 //! # Ok(()) }
 //! ```
+//!
+//! The guides in `docs/` begin with whole programs, which are in `examples/`. Tables in `docs/` have every option and method of
+//! python-socketio and of socket.io (JavaScript) beside those of this crate.
+//!
+//! # Features
+//!
+//! * Long-polling, WebSocket, and the upgrade from one to the other; [CORS](Cors), custom headers, static files for development.
+//! * Namespaces by name, by [pattern](ServerBuilder::namespace_pattern) and by [predicate](ServerBuilder::namespace_when); rooms; acks from one
+//!   client and from many; values kept with a socket; binary anywhere inside of arguments.
+//! * Handlers are async functions that take [what they need](FromContext) and return [the ack](IntoAck). What is wrong with their registration is
+//!   said by the compiler or by [`ServerBuilder::build`].
+//! * Several nodes on a [bus](ServerBuilder::bus), also [together with python-socketio](ServerBuilder::bridge_python). Everything that names rooms or
+//!   sockets works across nodes, and says which nodes did not answer.
+//! * [Parsers]: JSON, msgpack, or one of your own.
+//!
+//! The crate has no cargo features: everything is always there.
+//!
+//! # Limits
+//!
+//! Whatever a client can cause is bounded: what it sends, what is kept for it, and what waits for it. [`Limits`] and [`OutboxLimits`] have the
+//! values, [`LimitsMode`] tries stricter ones on real clients. Each limit has a counter. A client that does not read is disconnected as
+//! [`Slow`](DisconnectReason::Slow) and delays nobody else.
+//!
+//! # Security
+//!
+//! * **Origins.** Only web pages of the server's own origin may connect, unless [`cors`](ServerBuilder::cors) says otherwise. This holds for WebSocket
+//!   handshakes, too, which browsers do not protect.
+//! * **Ids.** The ids of Engine.IO's sessions are random and signed ([`secret`](ServerBuilder::secret)). They appear in no log and no metric.
+//! * **The bus.** Whoever can publish on it can emit to every client: protect it with a password and TLS. Its messages are decoded by a bounded
+//!   parser; pickle, which older python-socketio servers write, is never read, because it can run code.
+//! * **WebSocket compression (permessage-deflate) is not offered**, because one frame is shared by all who get an event, which compression
+//!   contexts of each connection would end; because such a context takes hundreds of kilobytes for each connection; and because compressing
+//!   secrets together with text that an attacker chooses leaks them (CRIME, BREACH).
+//! * No `unsafe` code in this crate and in `sockeye-proto`.
 
 mod admin;
 mod background;
@@ -39,9 +75,12 @@ mod conn;
 mod engine;
 pub mod engineio;
 mod error;
+#[cfg(doctest)]
+mod guides;
 mod http;
 mod io;
 mod limits;
+mod log;
 mod metrics;
 mod ns;
 pub mod parser;
@@ -50,6 +89,7 @@ mod sent;
 mod server;
 mod service;
 mod state;
+mod static_files;
 
 pub use sockeye_bus::{BusConfig, OnOutage};
 pub use sockeye_proto::{
@@ -91,9 +131,5 @@ pub use crate::{
     server::Server,
     service::SocketIoService,
     state::StateMap,
+    static_files::StaticFiles,
 };
-
-/// Compiles the examples of the README.
-#[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-struct Readme;

@@ -64,6 +64,7 @@ macro_rules! errors {
 errors! {
     BodyTooLarge          Http      "body_too_large"          "the request body exceeds the payload limit"
     BodyNotText           Http      "body_not_text"           "the request body is not UTF-8 text"
+    BodyNotForm           Http      "body_not_form"           "the request body is not the form of a JSONP request"
 
     ReservedBits          WebSocket "reserved_bits"           "a frame has a reserved bit set but no extension was agreed"
     ReservedOpcode        WebSocket "reserved_opcode"         "a frame has a reserved opcode"
@@ -81,6 +82,7 @@ errors! {
     UnknownPacket         EngineIo  "unknown_packet"          "an Engine.IO packet has an unknown type"
     BadBase64             EngineIo  "bad_base64"              "a binary Engine.IO packet is not base64"
     TooManyPackets        EngineIo  "too_many_packets"        "a polling payload has too many packets"
+    BadLength             EngineIo  "bad_length"              "a length within a polling payload is malformed or does not fit"
 
     EmptyMessage          SocketIo  "empty_message"           "a Socket.IO packet is empty"
     BadPacketType         SocketIo  "bad_packet_type"         "a Socket.IO packet has an unknown type"

@@ -2,8 +2,11 @@
 //!
 //! Nothing here draws random numbers: the caller brings them, so that tests are repeatable and the crate stays pure.
 
+use std::borrow::Borrow;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -11,6 +14,8 @@ use hmac::{Hmac, Mac as _};
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 use serde::ser::{Serialize, Serializer};
 use sha2::Sha256;
+
+use crate::name::NamespacePath;
 
 // === NodeId ===
 
@@ -108,11 +113,21 @@ impl<'de> Deserialize<'de> for NodeId {
 
 // === SocketId ===
 
-/// One socket, that is one connection in one namespace: 20 characters of base64url, of 15 random bytes.
+/// One socket, that is one connection in one namespace.
 ///
-/// It is public (clients learn each other's), so it says nothing about the Engine.IO session, whose id is a secret.
-#[derive(Copy, Clone, Eq, PartialEq, Hash, Ord, PartialOrd)]
-pub struct SocketId([u8; 20]);
+/// 20 characters of base64url, of 15 random bytes. It is public (clients learn each other's), so it says nothing about the
+/// Engine.IO session, whose id is a secret.
+///
+/// Clients of Engine.IO 3 are not told their ids: they take the session's for the one in `/`, and put `NAMESPACE#` in
+/// front of it elsewhere. Their sockets have these ids, so that what such a client says of itself means it.
+#[derive(Clone, Eq, PartialEq, Ord, PartialOrd)]
+pub struct SocketId(Text);
+
+#[derive(Clone, Eq, PartialEq, Ord, PartialOrd)]
+enum Text {
+    Own([u8; 20]),
+    Legacy(Arc<str>),
+}
 
 impl SocketId {
     /// The id made of 15 random bytes.
@@ -121,22 +136,73 @@ impl SocketId {
         let mut text = [b'A'; 20];
         // 15 bytes fill 20 characters exactly.
         let _ = URL_SAFE_NO_PAD.encode_slice(random, &mut text);
-        Self(text)
+        Self(Text::Own(text))
     }
 
-    /// Reads an id; `None` for any text that [`SocketId::from_random`] cannot make.
+    /// The id that a client of Engine.IO 3 takes for its own in a namespace.
+    #[must_use]
+    pub fn legacy(namespace: &NamespacePath, session: &Sid) -> Self {
+        let session = session.text();
+        let text = if namespace.is_root() {
+            Arc::from(session.as_str())
+        } else {
+            [namespace.as_str(), "#", session.as_str()].concat().into()
+        };
+        Self(Text::Legacy(text))
+    }
+
+    /// Reads an id; `None` for any text that neither [`SocketId::from_random`] nor [`SocketId::legacy`] can make.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let text: [u8; 20] = text.as_bytes().try_into().ok()?;
-        text.iter()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
-            .then_some(Self(text))
+        if !Self::is_id(text) {
+            return None;
+        }
+        Some(Self(match text.as_bytes().try_into() {
+            Ok(own) => Text::Own(own),
+            Err(_) => Text::Legacy(text.into()),
+        }))
     }
 
-    /// Its 20 characters.
+    /// Whether [`SocketId::parse`] reads this text; allocates nothing.
+    #[must_use]
+    pub fn is_id(text: &str) -> bool {
+        let is_base64 =
+            |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+        // As the version of a session's id, its first byte, begins them. Others may name rooms by 40 characters, too.
+        let is_sid = |text: &str| matches!(text.as_bytes(), [b'A', b'Q'..=b'Z' | b'a'..=b'f', ..]);
+        match text.len() {
+            20 => is_base64(text),
+            40 => is_base64(text) && is_sid(text),
+            // "/a#" and a session's id are the least.
+            43.. if text.starts_with('/') => {
+                text.split_at_checked(text.len() - 40).is_some_and(|(namespace, session)| {
+                    namespace.ends_with('#') && is_base64(session) && is_sid(session)
+                })
+            }
+            _ => false,
+        }
+    }
+
+    /// Its characters.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).unwrap_or_default()
+        match &self.0 {
+            Text::Own(text) => std::str::from_utf8(text).unwrap_or_default(),
+            Text::Legacy(text) => text,
+        }
+    }
+}
+
+/// That of its text, so that collections of ids can be searched for a text.
+impl Hash for SocketId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
+    }
+}
+
+impl Borrow<str> for SocketId {
+    fn borrow(&self) -> &str {
+        self.as_str()
     }
 }
 
@@ -164,7 +230,7 @@ impl<'de> Deserialize<'de> for SocketId {
         impl Visitor<'_> for Id {
             type Value = SocketId;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a socket id (20 characters of base64url)")
+                f.write_str("a socket id (20 characters of base64url, or of Engine.IO 3)")
             }
             fn visit_str<E: de::Error>(self, text: &str) -> Result<SocketId, E> {
                 SocketId::parse(text).ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
@@ -373,6 +439,32 @@ mod tests {
         assert_eq!(SocketId::parse("short"), None);
         assert_eq!(SocketId::parse("AAAAAAAAAAAAAAAAAAA="), None);
         assert_eq!(SocketId::parse("AAAAAAAAAAAAAAAAAAé"), None);
+    }
+
+    #[test]
+    fn clients_of_engine_io_3_make_their_ids_themselves() {
+        let sid = SidKeys::new(&["secret"]).mint(NODE, [7, 9], [3; 13]);
+        let root = SocketId::legacy(&NamespacePath::root(), &sid);
+        assert_eq!(root.as_str(), sid.text().as_str());
+        let chat = SocketId::legacy(&"/chat".into(), &sid);
+        assert_eq!(chat.as_str(), format!("/chat#{sid}"));
+        let odd = SocketId::legacy(&"/é#/".into(), &sid);
+        for id in [&root, &chat, &odd] {
+            assert_eq!(SocketId::parse(id.as_str()).as_ref(), Some(id));
+        }
+        let text = sid.to_string();
+        let other = format!("B{}", &text[1..]);
+        for bad in [
+            other,
+            format!("chat#{text}"),
+            format!("#{text}"),
+            format!("/chat{text}"),
+            format!("/é{}", &text[1..]),
+        ] {
+            assert_eq!(SocketId::parse(&bad), None, "{bad}");
+        }
+        assert!(std::collections::HashSet::from([chat]).contains(&*format!("/chat#{text}")));
+        assert_eq!(size_of::<SocketId>(), 24);
     }
 
     #[test]

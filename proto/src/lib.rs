@@ -10,7 +10,7 @@
 //! * [`limits`]: how much of everything one client may send
 //! * [`id`]: of nodes, sockets, sessions and requests
 //! * [`name`]: of namespaces and rooms
-//! * [`eio`]: Engine.IO 4: packets, polling payloads, requests, the session
+//! * [`eio`]: Engine.IO 4 and 3: packets, polling payloads, requests, the session
 //! * [`ws`]: the server's side of WebSocket framing
 //! * [`sio`]: Socket.IO 5: packets, arguments, attachments, namespaces
 //! * [`prepared`]: packets to clients, encoded once for all recipients

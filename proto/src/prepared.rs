@@ -1,4 +1,8 @@
 //! Packets to clients, and their bytes: built once for each transport, shared by all recipients.
+//!
+//! What is said here of bytes is Engine.IO 4; [`v3`] has the forms for older clients.
+
+pub mod v3;
 
 use std::borrow::Cow;
 use std::sync::OnceLock;
@@ -54,12 +58,20 @@ pub enum Body {
 impl Packet {
     /// Tells a client that it is in a namespace, and its id there.
     #[must_use]
-    pub fn connect(namespace: NamespacePath, sid: SocketId) -> Self {
+    pub fn connect(namespace: NamespacePath, sid: &SocketId) -> Self {
         let json = format!("{{\"sid\":\"{sid}\"}}").into();
         Self { kind: PacketKind::Connect, namespace, id: None, body: Body::Json(json) }
     }
 
-    /// Refuses a namespace. `json` is the text of a JSON object, `{"message":…}` and perhaps `"data":…`.
+    /// Tells a client of Engine.IO 3 that it is in a namespace. It makes its id there itself, see
+    /// [`SocketId::legacy`](crate::id::SocketId::legacy).
+    #[must_use]
+    pub fn connect_v3(namespace: NamespacePath) -> Self {
+        Self { kind: PacketKind::Connect, namespace, id: None, body: Body::None }
+    }
+
+    /// Refuses a namespace. `json` is the text of a JSON object, `{"message":…}` and perhaps `"data":…`. (Clients of
+    /// Engine.IO 3 get the data itself, or the message as a string.)
     #[must_use]
     pub fn connect_error(namespace: NamespacePath, json: impl Into<Bytes>) -> Self {
         Self { kind: PacketKind::ConnectError, namespace, id: None, body: Body::Json(json.into()) }
@@ -91,6 +103,15 @@ impl Packet {
         match &self.body {
             Body::None | Body::Json(_) => None,
             Body::Event { args, .. } | Body::Args(args) => Some(args),
+        }
+    }
+
+    /// The name of an event.
+    #[must_use]
+    pub fn event_name(&self) -> Option<&str> {
+        match &self.body {
+            Body::Event { name, .. } => Some(name),
+            Body::None | Body::Json(_) | Body::Args(_) => None,
         }
     }
 
@@ -128,6 +149,8 @@ pub struct Prepared {
     messages: OnceLock<Vec<Message>>,
     websocket: OnceLock<Bytes>,
     polling: OnceLock<Bytes>,
+    /// Boxed, because servers without clients of version 3 never need it.
+    v3: OnceLock<Box<v3::Forms>>,
 }
 
 impl Prepared {
@@ -146,6 +169,7 @@ impl Prepared {
             messages: OnceLock::new(),
             websocket: OnceLock::new(),
             polling: OnceLock::new(),
+            v3: OnceLock::new(),
         }
     }
 
@@ -451,8 +475,10 @@ mod tests {
         let chat = || NamespacePath::from("/chat");
         let sid = SocketId::from_random([0; 15]);
         let event = |name, args, id| polling(Packet::event(root(), name, args, id));
-        assert_eq!(polling(Packet::connect(root(), sid)), "40{\"sid\":\"AAAAAAAAAAAAAAAAAAAA\"}");
-        assert_eq!(polling(Packet::connect(chat(), sid)), "40/chat,{\"sid\":\"AAAAAAAAAAAAAAAAAAAA\"}");
+        assert_eq!(polling(Packet::connect(root(), &sid)), "40{\"sid\":\"AAAAAAAAAAAAAAAAAAAA\"}");
+        assert_eq!(polling(Packet::connect(chat(), &sid)), "40/chat,{\"sid\":\"AAAAAAAAAAAAAAAAAAAA\"}");
+        assert_eq!(polling(Packet::connect_v3(root())), "40");
+        assert_eq!(polling(Packet::connect_v3(chat())), "40/chat,");
         assert_eq!(polling(Packet::connect_error(root(), "{\"message\":\"no\"}")), "44{\"message\":\"no\"}");
         assert_eq!(polling(Packet::disconnect(root())), "41");
         assert_eq!(polling(Packet::disconnect(chat())), "41/chat,");

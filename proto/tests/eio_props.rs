@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 use sockeye_proto::DecodeError;
+use sockeye_proto::eio::payload_v3::{self, Piece};
 use sockeye_proto::eio::{Packet, Request, RequestError, decode_payload, encode_payload, request};
 
 #[allow(unreachable_pub, dead_code)]
@@ -66,6 +67,41 @@ proptest! {
     }
 
     #[test]
+    fn payloads_of_version_three_survive(made in prop::collection::vec(made(), 1..20)) {
+        let packets: Vec<_> = made.iter().map(Made::packet).collect();
+        let (mut text, mut octets) = (Vec::new(), Vec::new());
+        payload_v3::encode_text(&packets, &mut text);
+        payload_v3::encode_octets(&packets, &mut octets);
+        let text = String::from_utf8(text).expect("a text payload is text");
+        let read: Result<Vec<_>, _> =
+            payload_v3::decode_text(&text, 20).map(|piece| piece.and_then(Piece::decode)).collect();
+        prop_assert_eq!(read.as_ref(), Ok(&packets));
+        let read: Result<Vec<_>, _> =
+            payload_v3::decode_octets(&octets, 20).map(|piece| piece.and_then(Piece::decode)).collect();
+        prop_assert_eq!(read, Ok(packets));
+        let short: Vec<_> = payload_v3::decode_text(&text, made.len() - 1).collect();
+        prop_assert_eq!((short.len(), short.last()), (made.len(), Some(&Err(DecodeError::TooManyPackets))));
+    }
+
+    #[test]
+    fn any_text_is_a_payload_of_version_three_or_not(limit in 0..20u8, body in "([0-9]{0,2}:?[0-9b:A-Za-zÃ©é😀]{0,12}){0,6}") {
+        bodies::eio_v3::text(&[&[limit], body.as_bytes()].concat());
+    }
+
+    #[test]
+    fn any_octets_are_a_payload_of_version_three_or_not(
+        limit in 0..20u8,
+        body in prop::collection::vec(prop_oneof![0..10u8, Just(255), any::<u8>()], 0..80),
+    ) {
+        bodies::eio_v3::octets(&[&[limit], &body[..]].concat());
+    }
+
+    #[test]
+    fn scripts_and_forms_of_jsonp_are_faithful(text in "[\\\\n\n\"<\u{2028}+%&=é0-9]{0,30}") {
+        bodies::eio_v3::jsonp(text.as_bytes());
+    }
+
+    #[test]
     fn any_text_is_a_payload_or_not(limit in 0..20u8, body in "[0-9b\u{1e}A-Za-z=é😀]{0,60}") {
         bodies::eio::payload(&[&[limit], body.as_bytes()].concat());
     }
@@ -73,7 +109,7 @@ proptest! {
     #[test]
     fn any_query_is_a_request_or_not(
         how in any::<u8>(),
-        query in "((EIO|transport|sid|t|%73id|%)(=(3|4|polling|websocket|%34|a-_|%|é)?)?&?){0,6}",
+        query in "((EIO|transport|sid|t|j|b64|%73id|%)(=(3|4|polling|websocket|%34|a-_|%|é)?)?&?){0,6}",
     ) {
         bodies::eio::request(&[&[how], query.as_bytes()].concat());
     }
@@ -82,17 +118,17 @@ proptest! {
     fn other_keys_change_nothing(before in "(&?x[a-z]{0,5}=[^&]{0,5}){0,3}", after in "(&[A-DF-Z]+(=[^&]*)?){0,3}") {
         let query = format!("{before}&EIO=4&transport=polling&sid=abc{after}");
         prop_assert_eq!(
-            request::parse(request::Method::Get, &query, false),
+            request::parse(request::Method::Get, &query, false, false),
             Ok(Request::Poll { sid: "abc" }),
         );
         prop_assert_eq!(
-            request::parse(request::Method::Other, &query, false),
+            request::parse(request::Method::Other, &query, false, false),
             Err(RequestError::BadRequest),
         );
     }
 
     #[test]
-    fn sessions_keep_their_promises(script in prop::collection::vec((0..14u8, any::<bool>(), 0..120u8), 0..60), begin in 0..4u8) {
+    fn sessions_keep_their_promises(script in prop::collection::vec((0..14u8, any::<bool>(), 0..120u8), 0..60), begin in 0..8u8) {
         let mut data = vec![begin];
         data.extend(script.iter().flat_map(|(act, probe, wait)| [act | u8::from(*probe) << 7, *wait]));
         bodies::eio::session(&data);

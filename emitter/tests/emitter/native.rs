@@ -71,7 +71,7 @@ async fn every_operation_is_heard_as_it_was_meant() {
             emitter.except(RoomName::from("c")).emit("but", ()),
             emit("/", "but", "[]", &[], everyone().except("c")),
         ),
-        (emitter.to(sid).emit("you", 1), emit("/", "you", "[1]", &[], Target::room(sid.as_str()))),
+        (emitter.to(sid.clone()).emit("you", 1), emit("/", "you", "[1]", &[], Target::room(sid.as_str()))),
         (
             chat.to("r").join(["x", "y"]),
             Message::Join {

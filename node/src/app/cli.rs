@@ -119,6 +119,12 @@ pub(crate) struct Clients {
     #[arg(long, env = "SOCKEYE_ALLOW_JOIN")]
     pub(crate) allow_join: bool,
 
+    /// Serve a file or a folder at a URL, as in /=public/index.html or /assets=public/assets. Repeat it for several.
+    ///
+    /// For development: a web server does it better. The demo, if it is on, comes first.
+    #[arg(long = "static", env = "SOCKEYE_STATIC", value_name = "URL=PATH", value_delimiter = ',')]
+    pub(crate) static_files: Vec<String>,
+
     /// Serve the demo at /, in which every client may join rooms and send [default: on if --listen is a loopback address].
     #[arg(
         long, env = "SOCKEYE_DEMO", value_name = "BOOL",
@@ -239,6 +245,18 @@ pub(crate) struct Operation {
     /// How much is logged: off, error, warn, info, debug, trace, or by part as in info,sockeye_bus=debug.
     #[arg(long, env = "SOCKEYE_LOG_LEVEL", value_name = "FILTER", default_value = "info")]
     pub(crate) log_level: String,
+
+    /// Log the clients of the Socket.IO layer: who joins and leaves, and each event's name and size, but not what is in it.
+    ///
+    /// The same as sockeye::socketio=trace in --log-level.
+    #[arg(long, env = "SOCKEYE_LOG_SOCKETIO")]
+    pub(crate) log_socketio: bool,
+
+    /// Log the Engine.IO layer below: sessions, transports, and each packet's kind and size.
+    ///
+    /// The same as sockeye::engineio=trace in --log-level.
+    #[arg(long, env = "SOCKEYE_LOG_ENGINEIO")]
+    pub(crate) log_engineio: bool,
 
     /// How it is logged: text, or json with one object in a line.
     #[arg(long, env = "SOCKEYE_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]

@@ -1,6 +1,12 @@
 //! From options to settings that can be used, with everything that is wrong said at once.
 
-use std::{fmt, io, net::SocketAddr, path::Path, str::FromStr, time::Duration};
+use std::{
+    fmt, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
 
 use sockeye::{Cors, Limits, LimitsMode, OutboxLimits, SlowPolicy, TransportKind};
 use tracing_subscriber::EnvFilter;
@@ -27,6 +33,8 @@ pub(crate) struct Config {
     pub(crate) cors: Cors,
     pub(crate) allow_join: bool,
     pub(crate) demo: bool,
+    /// Each URL with its file or folder.
+    pub(crate) static_files: Vec<(String, PathBuf)>,
     pub(crate) path: String,
     pub(crate) ping_interval: Duration,
     pub(crate) ping_timeout: Duration,
@@ -146,6 +154,7 @@ impl Config {
             cors: p.take("--cors", cors(&clients.cors), Cors::SameOrigin),
             allow_join: clients.allow_join,
             demo,
+            static_files: p.take("--static", static_files(&clients.static_files), Vec::new()),
             path: p.take("--path", path(&engine.path), String::new()),
             ping_interval: p.take("--ping-interval", timeout(&engine.ping_interval), Duration::ZERO),
             ping_timeout: p.take("--ping-timeout", timeout(&engine.ping_timeout), Duration::ZERO),
@@ -177,7 +186,17 @@ impl Config {
                 Duration::ZERO,
             ),
             log: Log {
-                filter: p.take("--log-level", filter(&operation.log_level), String::new()),
+                filter: {
+                    let mut filter = p.take("--log-level", filter(&operation.log_level), String::new());
+                    for (on, layer) in
+                        [(operation.log_socketio, "socketio"), (operation.log_engineio, "engineio")]
+                    {
+                        if on {
+                            filter.push_str(&format!(",sockeye::{layer}=trace"));
+                        }
+                    }
+                    filter
+                },
                 format: p.take("--log-format", log_format(&operation.log_format), Format::Text),
             },
         };
@@ -369,6 +388,18 @@ fn filter(text: &str) -> Result<String, String> {
         ));
     }
     Ok(parts)
+}
+
+fn static_files(texts: &[String]) -> Result<Vec<(String, PathBuf)>, String> {
+    texts
+        .iter()
+        .map(|text| match text.split_once('=') {
+            Some((url, path)) if url.starts_with('/') && !path.is_empty() => {
+                Ok((url.to_owned(), path.into()))
+            }
+            _ => Err(format!("`{text}` names no file for a URL; write it as in /assets=public/assets")),
+        })
+        .collect()
 }
 
 fn log_format(text: &str) -> Result<Format, String> {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use axum::Router;
-use sockeye::{BuildError, Server, ServerBuilder};
+use sockeye::{BuildError, Server, ServerBuilder, StaticFiles};
 use tokio::{
     net::{TcpListener, TcpSocket},
     signal::unix::{SignalKind, signal},
@@ -71,6 +71,12 @@ async fn serve(config: &Config) -> Result<(), RunError> {
             None
         }
     };
+    if !config.static_files.is_empty() {
+        let files = StaticFiles::new();
+        let files = config.static_files.iter().fold(files, |files, (url, path)| files.map(url, path));
+        // What the node itself serves comes first.
+        app = app.fallback_service(files.before(Router::new()));
+    }
     announce(config, &server, listen, admin_listen);
 
     let ending = async {

@@ -128,7 +128,7 @@ impl Bridge {
 /// The socket that is the whole target, if it is one.
 fn single_socket(target: &Target) -> Option<&str> {
     match target.rooms.as_slice() {
-        [room] if target.except.is_empty() && SocketId::parse(room).is_some() => Some(room),
+        [room] if target.except.is_empty() && SocketId::is_id(room) => Some(room),
         _ => None,
     }
 }

@@ -14,7 +14,7 @@ use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 
 use super::{Clock, Conn, outbox::SCRATCH};
-use crate::metrics::Metrics;
+use crate::{log, metrics::Metrics};
 
 /// How many connections are written to before other tasks get their turn.
 const ROUND: usize = 32;
@@ -82,11 +82,14 @@ impl Flusher {
                 return;
             }
             let now = clock.now();
-            let mut written = 0;
+            let mut total = 0;
             for conn in round.drain(..) {
+                let mut written = 0;
                 conn.outbox.flush(&mut scratch, now, &mut written);
+                total += written;
+                tracing::trace!(target: log::ENGINE_IO, connection = %log::Name(&conn), bytes = written, "sent");
             }
-            metrics.sent_websocket(written);
+            metrics.sent_websocket(total);
             tokio::task::yield_now().await;
         }
     }

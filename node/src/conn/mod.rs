@@ -27,12 +27,12 @@ use smallvec::SmallVec;
 use sockeye_proto::{
     Time,
     eio::{
-        TransportKind,
+        Protocol, TransportKind,
         packet::Packet as EioPacket,
         session::{CloseReason, Due, Lane, Session, Step},
     },
     error::{DecodeError, Layer},
-    id::{Sid, SocketId},
+    id::Sid,
     name::NamespacePath,
     prepared::Packet,
     sio::{
@@ -47,6 +47,7 @@ use crate::{
     engineio,
     http::Endpoint,
     limits::{Guard, Limit},
+    log,
     ns::{connect, namespaces::Found, socket::SocketInner},
     reason::DisconnectReason,
 };
@@ -146,7 +147,7 @@ impl Conn {
                 raw: engine.raw_inbox(endpoint).map(Box::new),
                 scheduled: AtomicU64::new(0),
                 core: Mutex::new(Core {
-                    session: Session::open(now, transport, &engine.config.session),
+                    session: Session::open(now, transport, Protocol::V4, &engine.config.session),
                     decoder: engine.config.parser.decoder(),
                     mux: match endpoint {
                         Endpoint::SocketIo => Mux::new(now.plus(engine.config.connect_timeout)),
@@ -158,6 +159,14 @@ impl Conn {
             if engine.registry.insert(&conn) {
                 conn.reschedule(now);
                 engine.metrics.connection_opened(transport);
+                tracing::debug!(
+                    target: log::ENGINE_IO,
+                    connection = %log::Name(&conn),
+                    transport = transport.as_str(),
+                    path = conn.handshake.path(),
+                    peer = conn.handshake.peer_addr().map(tracing::field::display),
+                    "a session was opened"
+                );
                 // The end of the server may have looked into the registry a moment ago.
                 if engine.is_draining() {
                     conn.close(DisconnectReason::ServerShuttingDown);
@@ -200,6 +209,13 @@ impl Conn {
     pub(crate) fn receive(self: &Arc<Self>, lane: Lane, packet: EioPacket<'_>) -> Received {
         let engine = &self.engine;
         let pong = matches!(packet, EioPacket::Pong(_));
+        tracing::trace!(
+            target: log::ENGINE_IO,
+            connection = %log::Name(self),
+            kind = packet.kind(),
+            bytes = packet.content_len(),
+            "received a packet"
+        );
         let mut core = self.core.lock();
         if core.closed.is_some() {
             return Received::Closed;
@@ -226,7 +242,7 @@ impl Conn {
             }
             Step::Text(text) => core.text(text, &engine.guard),
             Step::Binary(data) => core.binary(data, &engine.guard),
-            Step::ReplyProbe => return Received::Probe,
+            Step::Pong(_) | Step::ReplyProbe => return Received::Probe,
             Step::Upgraded => return Received::Upgraded,
             Step::DropProbe => return Received::DropProbe,
             Step::ClosedByPeer => {
@@ -344,7 +360,12 @@ impl Conn {
     /// Closes the connection because of what the client sent, as the JavaScript server does.
     pub(crate) fn fail(self: &Arc<Self>, error: DecodeError) -> Received {
         self.engine.metrics.decode_error(error);
-        tracing::debug!(sid = %self.sid, %error, "closing a connection that sent what cannot be understood");
+        tracing::debug!(
+            target: log::ENGINE_IO,
+            connection = %log::Name(self),
+            %error,
+            "the client sent what cannot be understood"
+        );
         self.close(if error.layer() == Layer::SocketIo {
             DisconnectReason::ForcedClose
         } else {
@@ -386,9 +407,10 @@ impl Conn {
     }
 
     /// Takes a socket out of its namespace; afterwards its packets are ignored.
-    pub(crate) fn leave(&self, path: &str, id: SocketId, ticket: Ticket) -> Left {
+    pub(crate) fn leave(&self, path: &str, ticket: Ticket) -> Left {
         let mux = &mut self.core.lock().mux;
-        match mux.get(path).map(|socket| socket.id == id) {
+        // Not by the id: clients of Engine.IO 3 have the same one again when they join again.
+        match mux.get(path).map(|socket| socket.ticket == ticket) {
             Some(true) => {
                 mux.leave(path);
                 return Left::Joined;
@@ -509,6 +531,13 @@ impl Conn {
             engine.registry.remove(self.key());
         }
         engine.metrics.connection_closed(self.transport());
+        tracing::debug!(
+            target: log::ENGINE_IO,
+            connection = %log::Name(self),
+            transport = self.transport().as_str(),
+            %reason,
+            "a session was closed"
+        );
         for socket in sockets {
             socket.closed(reason);
         }

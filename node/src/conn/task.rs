@@ -26,7 +26,7 @@ use super::{
     Backlog, Conn, Received,
     outbox::{Drained, SCRATCH},
 };
-use crate::reason::DisconnectReason;
+use crate::{log, reason::DisconnectReason};
 
 /// One read takes at most this much.
 const READ: usize = 64 * 1024;
@@ -158,7 +158,7 @@ impl Conn {
     /// Tells the client which rule of WebSocket it broke, and closes.
     fn websocket_error(self: &Arc<Self>, error: DecodeError) {
         self.engine.metrics.decode_error(error);
-        tracing::debug!(sid = %self.sid, %error, "closing a WebSocket");
+        tracing::debug!(target: log::ENGINE_IO, connection = %log::Name(self), %error, "closing a WebSocket");
         let frame = close_frame(Some(error.close_code()), error.kind());
         self.settle(self.outbox.push_close(frame.into(), self.engine.clock.now()));
         self.close(
@@ -265,6 +265,7 @@ fn flush(conn: &Arc<Conn>) -> Drained {
     });
     if written > 0 {
         conn.engine.metrics.sent_websocket(written);
+        tracing::trace!(target: log::ENGINE_IO, connection = %log::Name(conn), bytes = written, "sent");
     }
     drained
 }

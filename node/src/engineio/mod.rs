@@ -22,6 +22,7 @@ pub(crate) use inbox::{Inbox, Job, opened, submit};
 
 use crate::{
     conn::{Conn, handshake::Handshake, outbox::Item},
+    log,
     reason::DisconnectReason,
 };
 
@@ -160,7 +161,7 @@ impl Client {
     /// A name for this client in logs and tables, unique while the server runs. It is not the session's id, which is a
     /// secret between client and server.
     pub fn id(&self) -> String {
-        format!("{:016x}", self.0.key())
+        log::Name(&self.0).to_string()
     }
 
     /// Queues a message for the client. False if the session has ended, or ends because the client is too slow.

@@ -91,8 +91,10 @@ where
 {
     let websocket = upgrade::is_websocket(request.headers());
     let query = request.uri().query().unwrap_or_default().to_owned();
-    match request::parse(method, &query, websocket) {
-        Ok(request::Request::Open { transport }) => open(engine, endpoint, transport, request, &query, peer),
+    match request::parse(method, &query, websocket, false) {
+        Ok(request::Request::Open(opening)) => {
+            open(engine, endpoint, opening.transport, request, &query, peer)
+        }
         Ok(request::Request::Poll { sid }) => match connection(engine, endpoint, sid) {
             Some(conn) => polling::get(conn).await,
             None => unknown(engine, "polling", sid),
@@ -101,7 +103,7 @@ where
             Some(conn) => polling::post(conn, request).await,
             None => unknown(engine, "polling", sid),
         },
-        Ok(request::Request::Upgrade { sid }) => match connection(engine, endpoint, sid) {
+        Ok(request::Request::Upgrade { sid, .. }) => match connection(engine, endpoint, sid) {
             Some(conn) => upgrade::probe(conn, request),
             None => unknown(engine, "websocket", sid),
         },

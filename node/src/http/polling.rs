@@ -23,6 +23,7 @@ use super::{error_text, leaving, refuse};
 use crate::{
     conn::{Conn, Received, outbox::PollBody},
     limits::Limit,
+    log,
     reason::DisconnectReason,
 };
 
@@ -84,6 +85,7 @@ fn answer(conn: &Conn, (found, mut body): (PollBody, Vec<u8>)) -> Response<Body>
         PollBody::Leaving => return leaving(),
     }
     conn.engine.metrics.sent_polling(body.len());
+    tracing::trace!(target: log::ENGINE_IO, connection = %log::Name(conn), bytes = body.len(), "sent");
     packets(body)
 }
 

@@ -27,6 +27,7 @@ use crate::{
         task::{self, Reader, Stream},
     },
     engine::Engine,
+    log,
     reason::DisconnectReason,
 };
 
@@ -188,6 +189,7 @@ pub(crate) fn probe<B>(conn: Arc<Conn>, mut request: Request<B>) -> Response<Bod
         match moved {
             Some((wire, decoder, rest)) => {
                 engine.metrics.upgraded();
+                tracing::debug!(target: log::ENGINE_IO, connection = %log::Name(&conn), "moved to WebSocket");
                 match wire {
                     Wire::Tcp(stream, _) => {
                         conn.outbox.switch(Sink::Tcp(stream.clone()));

@@ -91,21 +91,21 @@ impl Acks {
     }
 
     /// A client answered, or is gone (`None`). False if nobody waits for it: unknown, answered before, or given up.
-    pub(crate) fn resolve(&self, id: u64, socket: SocketId, answer: Option<Args>) -> bool {
+    pub(crate) fn resolve(&self, id: u64, socket: &SocketId, answer: Option<Args>) -> bool {
         let sink = {
             let mut shard = self.shard(id).lock();
             let Some(pending) = shard.get_mut(&id) else { return false };
             match &mut pending.waiting {
-                Waiting::One(asked) if *asked == socket => {}
+                Waiting::One(asked) if asked == socket => {}
                 Waiting::One(_) => return false,
                 Waiting::Many(asked) => {
-                    if !asked.remove(&socket) {
+                    if !asked.remove(socket) {
                         return false;
                     }
                     if !asked.is_empty() {
                         let sink = pending.sink.clone();
                         drop(shard);
-                        sink.ack(socket, answer);
+                        sink.ack(socket.clone(), answer);
                         return true;
                     }
                 }
@@ -114,7 +114,7 @@ impl Acks {
             self.pending.fetch_sub(1, Ordering::Relaxed);
             pending.sink
         };
-        sink.ack(socket, answer);
+        sink.ack(socket.clone(), answer);
         true
     }
 

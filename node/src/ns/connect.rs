@@ -19,7 +19,7 @@ use super::{
     pattern::Captures,
     socket::{Socket, SocketInner},
 };
-use crate::{conn::Conn, reason::DisconnectReason};
+use crate::{conn::Conn, log, reason::DisconnectReason};
 
 /// Why a connect handler does not let a client in: the client's `connect_error` gets the message and the data.
 ///
@@ -175,6 +175,13 @@ fn finish(socket: &Arc<SocketInner>, ticket: Ticket, decision: Result<(), Connec
     match decision {
         Ok(()) if conn.accept(&ns.path, ticket, socket) => {
             metrics.namespace_connect("ok");
+            tracing::debug!(
+                target: log::SOCKET_IO,
+                namespace = %ns.path,
+                socket = %socket.id,
+                connection = %log::Name(conn),
+                "a client joined"
+            );
             socket.connected();
             // The connection may have ended between the two: then nobody else ends this socket.
             if let Some(reason) = conn.closed() {
@@ -188,6 +195,13 @@ fn finish(socket: &Arc<SocketInner>, ticket: Ticket, decision: Result<(), Connec
         }
         Err(refused) => {
             metrics.namespace_connect("refused");
+            tracing::debug!(
+                target: log::SOCKET_IO,
+                namespace = %ns.path,
+                connection = %log::Name(conn),
+                reason = refused.message(),
+                "a client was refused"
+            );
             conn.refuse(&ns.path, ticket);
             if socket.refused() {
                 conn.send(&refused.packet(&ns.path));

@@ -8,7 +8,7 @@ use super::{
     hooks::{HandlerError, HandlerErrorKind, look},
     socket::{Socket, SocketInner},
 };
-use crate::reason::DisconnectReason;
+use crate::{log, reason::DisconnectReason};
 
 /// What kind of handler runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,7 +112,9 @@ impl SocketInner {
         let (namespace, event, kind) = (&self.ns.path, error.event.as_deref(), error.kind.as_str());
         match error.kind {
             // Everyone can have events refused.
-            HandlerErrorKind::Refused => tracing::debug!(%namespace, event, %error, "an event was refused"),
+            HandlerErrorKind::Refused => {
+                tracing::debug!(target: log::SOCKET_IO, %namespace, event, %error, "an event was refused");
+            }
             HandlerErrorKind::Reply => tracing::error!(%namespace, event, kind, %error, "a handler failed"),
             _ => tracing::warn!(%namespace, event, kind, %error, "a handler failed"),
         }

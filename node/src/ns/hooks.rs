@@ -42,7 +42,7 @@ pub struct Outgoing<'a> {
 #[non_exhaustive]
 pub enum Recipients<'a> {
     /// One client that was named by its handle.
-    Socket(SocketId),
+    Socket(&'a SocketId),
     /// The union of rooms, everyone in the namespace if there is none, less the members of others.
     Rooms {
         /// Whose members get it. A socket's id is the name of its own room.
@@ -83,7 +83,7 @@ impl Namespace {
     }
 
     /// The same for an event to one socket.
-    pub(crate) fn show_unicast(&self, engine: &Engine, packet: &Packet, socket: SocketId) {
+    pub(crate) fn show_unicast(&self, engine: &Engine, packet: &Packet, socket: &SocketId) {
         if !self.handlers.any_outgoing.is_empty() {
             self.show(engine, packet, Recipients::Socket(socket));
         }

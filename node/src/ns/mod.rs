@@ -46,6 +46,7 @@ use crate::{
     engine::Engine,
     error::EmitError,
     io::Io,
+    log,
     reason::DisconnectReason,
 };
 use acks::Acks;
@@ -199,6 +200,13 @@ fn fan_out(
         fanout.note(&socket.conn, pushed);
     });
     let reached = fanout.finish();
+    tracing::trace!(
+        target: log::SOCKET_IO,
+        namespace = %packet.packet().namespace,
+        event = packet.packet().event_name(),
+        recipients = reached,
+        "sent an event to this node's clients"
+    );
     engine.metrics.packets_sent(binary, false, reached as u64);
     reached
 }

@@ -104,6 +104,10 @@ impl Rooms {
     /// Adds a socket, in the room of its id only.
     pub(crate) fn insert(&self, socket: &Arc<SocketInner>) {
         let mut shard = self.shard(&socket.id).write();
+        // A client of Engine.IO 3 that joins again has the same id again, perhaps before its last socket was removed.
+        if let Some(at) = shard.by_id.remove(&socket.id) {
+            shard.vacate(at);
+        }
         let slot = Slot { socket: socket.clone(), rooms: Vec::new(), own: true };
         let at = match shard.free.pop() {
             Some(at) => {
@@ -115,18 +119,20 @@ impl Rooms {
                 shard.slots.len() as u32 - 1
             }
         };
-        shard.by_id.insert(socket.id, at);
+        shard.by_id.insert(socket.id.clone(), at);
     }
 
     /// Removes a socket from everything; returns the rooms that it was in, its own among them.
-    pub(crate) fn remove(&self, id: &SocketId) -> Vec<RoomName> {
+    pub(crate) fn remove(&self, socket: &SocketInner) -> Vec<RoomName> {
+        let id = &socket.id;
         let mut shard = self.shard(id).write();
-        let Some(at) = shard.by_id.remove(id) else { return Vec::new() };
-        let Some(slot) = shard.slots[at as usize].take() else { return Vec::new() };
-        shard.free.push(at);
-        for room in &slot.rooms {
-            shard.leave_room(room, at);
+        let Some(&at) = shard.by_id.get(id) else { return Vec::new() };
+        let is_other = |slot: &Slot| !std::ptr::eq(Arc::as_ptr(&slot.socket), socket);
+        if shard.slots[at as usize].as_ref().is_some_and(is_other) {
+            return Vec::new();
         }
+        shard.by_id.remove(id);
+        let Some(slot) = shard.vacate(at) else { return Vec::new() };
         let mut rooms = slot.rooms;
         if slot.own {
             rooms.push(RoomName::from(id.as_str()));
@@ -279,9 +285,21 @@ impl Rooms {
 }
 
 impl Shard {
+    /// Empties a slot and takes its socket out of its rooms.
+    fn vacate(&mut self, at: u32) -> Option<Slot> {
+        let slot = self.slots[at as usize].take()?;
+        self.free.push(at);
+        for room in &slot.rooms {
+            self.leave_room(room, at);
+        }
+        Some(slot)
+    }
+
     fn own_room(&self, room: &RoomName) -> Option<(u32, &Slot)> {
-        let id = SocketId::parse(room)?;
-        let at = *self.by_id.get(&id)?;
+        if !SocketId::is_id(room) {
+            return None;
+        }
+        let at = *self.by_id.get(&**room)?;
         let slot = self.slots[at as usize].as_ref()?;
         slot.own.then_some((at, slot))
     }

@@ -152,20 +152,20 @@ proptest! {
                     }
                 }
                 Step::Remove(socket) => {
-                    let id = sockets[*socket].id;
-                    let mut left = rooms.remove(&id);
+                    let socket = &sockets[*socket];
+                    let mut left = rooms.remove(socket);
                     left.sort();
-                    let known = model.0.remove(id.as_str()).unwrap_or_default();
+                    let known = model.0.remove(socket.id.as_str()).unwrap_or_default();
                     prop_assert_eq!(left, known.into_iter().collect::<Vec<_>>());
                 }
                 Step::Join(socket, joined) => {
-                    let (id, joined) = (sockets[*socket].id, names(joined));
-                    prop_assert_eq!(rooms.join(&id, &joined, &GUARD), model.0.contains_key(id.as_str()));
+                    let (id, joined) = (&sockets[*socket].id, names(joined));
+                    prop_assert_eq!(rooms.join(id, &joined, &GUARD), model.0.contains_key(id.as_str()));
                     model.join(id.as_str(), &joined);
                 }
                 Step::Leave(socket, left) => {
-                    let (id, left) = (sockets[*socket].id, names(left));
-                    prop_assert_eq!(rooms.leave(&id, &left), model.0.contains_key(id.as_str()));
+                    let (id, left) = (&sockets[*socket].id, names(left));
+                    prop_assert_eq!(rooms.leave(id, &left), model.0.contains_key(id.as_str()));
                     model.leave(id.as_str(), &left);
                 }
                 Step::JoinAll(meant, joined) => {
@@ -207,9 +207,8 @@ proptest! {
                 prop_assert_eq!(rooms.get(&socket.id).is_some(), known.is_some());
             }
         }
-        for id in model.0.keys() {
-            let id = SocketId::parse(id).expect("an id");
-            rooms.remove(&id);
+        for socket in &sockets {
+            rooms.remove(socket);
         }
         prop_assert!(rooms.is_empty());
         prop_assert_eq!(rooms.room_count(), 0, "a room ends with its last member");
@@ -269,7 +268,7 @@ fn large_rooms_overlap() {
     assert_eq!(reached(&Target::everyone().except("2")), expected(&|n| n % 2 != 0));
     // Most of them go, others come into their slots.
     for socket in &sockets[500..] {
-        rooms.remove(&socket.id);
+        rooms.remove(socket);
     }
     assert_eq!(reached(&Target::everyone()), expected(&|n| n < 500));
     assert_eq!(reached(&two_or_three), expected(&|n| n < 500 && (n % 2 == 0 || n % 3 == 0)));
@@ -284,13 +283,34 @@ fn large_rooms_overlap() {
     assert_eq!(reached(&Target::everyone()), expected(&|n| n < 1_000));
 }
 
+/// As clients of Engine.IO 3 do that leave a namespace and join it again.
+#[test]
+fn a_socket_with_the_id_of_another_takes_its_place() {
+    let twins = sockets(1);
+    let (first, rooms) = (&twins[0], Rooms::new());
+    let second = SocketInner::new(first.id.clone(), &first.conn, &first.ns, None, first.ticket);
+    rooms.insert(first);
+    rooms.join(&first.id, &["a".into()], &GUARD);
+    rooms.insert(&second);
+    assert_eq!(
+        rooms.of(&first.id),
+        Some(vec![RoomName::from(first.id.as_str())]),
+        "it begins in no other room"
+    );
+    assert!(rooms.remove(first).is_empty(), "it is gone already");
+    assert!(rooms.get(&first.id).is_some_and(|found| Arc::ptr_eq(&found, &second)));
+    assert_eq!(rooms.remove(&second).len(), 1);
+    assert!(rooms.is_empty());
+    assert_eq!(rooms.room_count(), 0);
+}
+
 #[test]
 fn a_socket_is_in_so_many_rooms_and_no_more() {
     let limits = Limits { max_rooms: 2, max_room_len: 3, ..Limits::default() };
     let strict = guard(LimitsMode::Enforce, limits.clone());
     let lax = guard(LimitsMode::Warn, limits);
     let sockets = sockets(1);
-    let id = sockets[0].id;
+    let id = sockets[0].id.clone();
     let own = id.as_str();
     let rooms = Rooms::new();
     rooms.insert(&sockets[0]);

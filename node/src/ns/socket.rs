@@ -39,6 +39,7 @@ use crate::{
     error::CallError,
     io::Io,
     limits::Limit,
+    log,
     reason::DisconnectReason,
     sent::Sent,
 };
@@ -71,7 +72,7 @@ pub(crate) struct SocketInner {
     pub(crate) conn: Arc<Conn>,
     pub(crate) inbox: Mutex<Inbox>,
     /// The request to join that this is about.
-    ticket: Ticket,
+    pub(crate) ticket: Ticket,
     auth: Option<Bytes>,
     pub(crate) session: Session,
     pace: Pace,
@@ -157,7 +158,7 @@ impl SocketInner {
             if self.phase() != Phase::Connecting {
                 return;
             }
-            let connect = self.conn.item(&Packet::connect(self.ns.path.clone(), self.id));
+            let connect = self.conn.item(&Packet::connect(self.ns.path.clone(), &self.id));
             for item in std::iter::once(connect).chain(inbox.take_held()) {
                 // What a push asks for is done below: closing the connection takes this lock again.
                 match self.conn.push(item, false, now) {
@@ -184,6 +185,16 @@ impl SocketInner {
     /// An event from the client. True if the reader has to wait.
     pub(crate) fn on_event(self: &Arc<Self>, name: &str, args: Args, ack: Option<u64>) -> bool {
         let engine = &self.conn.engine;
+        tracing::trace!(
+            target: log::SOCKET_IO,
+            namespace = %self.ns.path,
+            socket = %self.id,
+            event = name,
+            bytes = args.json().len(),
+            attachments = args.attachments().len(),
+            ack,
+            "received an event"
+        );
         let ahead = engine.event_rate.as_ref().and_then(|rate| self.pace.event(rate, engine.clock));
         let too_fast = ahead.is_some_and(|ahead| self.slow_down(ahead));
         let Some((call, name)) = self.ns.handlers.event(name) else {
@@ -207,7 +218,7 @@ impl SocketInner {
 
     /// An ack from the client.
     pub(crate) fn on_ack(&self, id: u64, args: Args) {
-        if self.ns.acks.resolve(id, self.id, Some(args)) {
+        if self.ns.acks.resolve(id, &self.id, Some(args)) {
             self.owe_no_more(id);
         } else {
             self.conn.engine.metrics.unexpected_acks.inc();
@@ -219,6 +230,7 @@ impl SocketInner {
         let packet = Packet::ack(self.ns.path.clone(), id, args);
         let engine = &self.conn.engine;
         engine.metrics.packets_sent(packet.has_binary(), true, 1);
+        tracing::trace!(target: log::SOCKET_IO, namespace = %self.ns.path, socket = %self.id, ack = id, "sent an ack");
         self.conn.settle(self.conn.push(self.conn.item(&packet), false, engine.clock.now()));
     }
 
@@ -243,7 +255,7 @@ impl SocketInner {
         if owes == Owes::TooMany {
             guard.met(Limit::PendingAcks, 1, 1);
         }
-        self.ns.acks.resolve(id, self.id, None);
+        self.ns.acks.resolve(id, &self.id, None);
         owes
     }
 
@@ -270,9 +282,9 @@ impl SocketInner {
     /// The connect handler refused: the socket never was. False if it had ended before.
     pub(crate) fn refused(self: &Arc<Self>) -> bool {
         let Some((_, owed)) = self.end() else { return false };
-        self.ns.rooms.remove(&self.id);
+        self.ns.rooms.remove(self);
         for id in owed {
-            self.ns.acks.resolve(id, self.id, None);
+            self.ns.acks.resolve(id, &self.id, None);
         }
         self.session.end();
         true
@@ -282,15 +294,22 @@ impl SocketInner {
     /// events that came before. Returns what it was until now.
     pub(crate) fn closed(self: &Arc<Self>, reason: DisconnectReason) -> Phase {
         let Some((before, owed)) = self.end() else { return Phase::Closed };
-        let rooms = self.ns.rooms.remove(&self.id);
+        let rooms = self.ns.rooms.remove(self);
         if !rooms.is_empty() && self.ns.handlers.disconnect.is_some() {
             self.inbox.lock().rare().rooms = rooms;
         }
         for id in owed {
-            self.ns.acks.resolve(id, self.id, None);
+            self.ns.acks.resolve(id, &self.id, None);
         }
         if before == Phase::Connected {
             self.conn.engine.metrics.socket_disconnected(&self.ns.label, reason);
+            tracing::debug!(
+                target: log::SOCKET_IO,
+                namespace = %self.ns.path,
+                socket = %self.id,
+                %reason,
+                "a client left"
+            );
         }
         if self.ns.handlers.disconnect.is_some() {
             self.submit(Job::Disconnect(reason));
@@ -316,7 +335,7 @@ impl SocketInner {
             return;
         }
         // What the client is told depends on what it was told before.
-        let told = match self.conn.leave(&self.ns.path, self.id, self.ticket) {
+        let told = match self.conn.leave(&self.ns.path, self.ticket) {
             Left::Joined => self.closed(DisconnectReason::ServerNamespaceDisconnect),
             // The connect handler has not decided yet, or does this itself: the client never was in.
             Left::Connecting if self.refused() => Phase::Connecting,
@@ -360,9 +379,9 @@ impl Eq for Socket {}
 
 impl Socket {
     /// The socket's id: 20 characters, unique in the cluster, different in every namespace, and the name of the room that
-    /// the socket begins in.
+    /// the socket begins in. (Clients of Engine.IO 3 make longer ones, see [`SocketId`].)
     pub fn id(&self) -> SocketId {
-        self.0.id
+        self.0.id.clone()
     }
 
     /// The namespace that this socket is in.
@@ -561,6 +580,11 @@ impl IntoRooms for &RoomName {
     }
 }
 impl IntoRooms for SocketId {
+    fn into_rooms(self) -> Vec<RoomName> {
+        vec![self.as_str().into()]
+    }
+}
+impl IntoRooms for &SocketId {
     fn into_rooms(self) -> Vec<RoomName> {
         vec![self.as_str().into()]
     }

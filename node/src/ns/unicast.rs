@@ -8,7 +8,7 @@ use super::{
     operator::{Broadcast, DEFAULT_ACK_TIMEOUT},
     socket::{IntoRooms, Socket},
 };
-use crate::{error::CallError, sent::Sent};
+use crate::{error::CallError, log, sent::Sent};
 
 /// One client and flags for what is sent to it, as [`Broadcast`] is for many.
 ///
@@ -64,7 +64,8 @@ impl<'a> Unicast<'a> {
             Err(error) => return Sent::failed(error),
         };
         let engine = &inner.conn.engine;
-        inner.ns.show_unicast(engine, &packet, inner.id);
+        tracing::trace!(target: log::SOCKET_IO, namespace = %inner.ns.path, socket = %inner.id, event, "sent an event");
+        inner.ns.show_unicast(engine, &packet, &inner.id);
         engine.metrics.packets_sent(packet.has_binary(), false, 1);
         let pushed = inner.deliver(inner.conn.item(&packet), self.volatile, engine.clock.now());
         Sent::local(usize::from(inner.conn.settle(pushed)))

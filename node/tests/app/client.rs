@@ -14,6 +14,8 @@ pub(crate) struct Client {
     stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
     /// Its Socket.IO id.
     pub(crate) id: String,
+    /// The Engine.IO session's id, a secret.
+    pub(crate) session: String,
     calls: u64,
 }
 
@@ -22,8 +24,10 @@ impl Client {
     pub(crate) async fn connect(address: SocketAddr, auth: Value) -> Self {
         let url = format!("ws://{address}/socket.io/?EIO=4&transport=websocket");
         let (stream, _) = connect_async(url).await.unwrap();
-        let mut client = Self { stream, id: String::new(), calls: 0 };
-        assert!(client.packet().await.unwrap().starts_with('0'));
+        let mut client = Self { stream, id: String::new(), session: String::new(), calls: 0 };
+        let open: Value =
+            serde_json::from_str(client.packet().await.unwrap().strip_prefix('0').unwrap()).unwrap();
+        client.session = open["sid"].as_str().unwrap().to_owned();
         client.send(&format!("40{auth}")).await;
         let connected = client.packet().await.unwrap();
         let connected: Value = serde_json::from_str(connected.strip_prefix("40").unwrap()).unwrap();

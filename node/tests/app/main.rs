@@ -5,6 +5,7 @@
 mod client;
 mod demo;
 mod endpoints;
+mod log;
 mod options;
 mod process;
 mod signals;

@@ -4,7 +4,7 @@ use std::net::TcpListener;
 
 use crate::process::{Node, run};
 
-const OPTIONS: [&str; 36] = [
+const OPTIONS: [&str; 39] = [
     "listen",
     "admin-listen",
     "bus",
@@ -15,6 +15,7 @@ const OPTIONS: [&str; 36] = [
     "node-name",
     "cors",
     "allow-join",
+    "static",
     "demo",
     "path",
     "ping-interval",
@@ -38,6 +39,8 @@ const OPTIONS: [&str; 36] = [
     "require-bus",
     "shutdown-timeout",
     "log-level",
+    "log-socketio",
+    "log-engineio",
     "log-format",
     // These have no variable of their own.
     "no-demo",

@@ -32,4 +32,5 @@ mod sessions;
 mod shutdown;
 mod side_by_side;
 mod slow_consumer;
+mod static_files;
 mod upgrade;

@@ -17,6 +17,8 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 pub(crate) struct Http {
     stream: Box<dyn Stream>,
     buffer: Vec<u8>,
+    /// The answer says how long a body would be that does not come.
+    head: bool,
 }
 
 /// What a server answered.
@@ -46,7 +48,7 @@ impl Http {
     }
 
     pub(crate) fn over(stream: impl Stream + 'static) -> Self {
-        Self { stream: Box::new(stream), buffer: Vec::new() }
+        Self { stream: Box::new(stream), buffer: Vec::new(), head: false }
     }
 
     pub(crate) async fn get(&mut self, target: &str) -> Answer {
@@ -70,6 +72,7 @@ impl Http {
 
     /// Sends a request and does not wait for its answer.
     pub(crate) async fn begin(&mut self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) {
+        self.head = method == "HEAD";
         let mut head = format!("{method} {target} HTTP/1.1\r\nhost: test\r\n");
         for (name, value) in headers {
             head.push_str(&format!("{name}: {value}\r\n"));
@@ -113,7 +116,8 @@ impl Http {
             .filter_map(|line| line.split_once(':'))
             .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
             .collect();
-        let length = headers.get("content-length").map_or(0, |length| length.parse().expect("a length"));
+        let length = headers.get("content-length").filter(|_| !self.head);
+        let length = length.map_or(0, |length| length.parse().expect("a length"));
         assert!(!headers.contains_key("transfer-encoding"), "no answer of ours is chunked");
         while self.buffer.len() < length {
             self.fill().await?;

@@ -67,6 +67,36 @@ impl<'a> Packet<'a> {
         }
     }
 
+    /// Reads one packet from the text form of Engine.IO 3, where base64 has a type of its own: `b4AQID`.
+    ///
+    /// # Errors
+    /// As [`Packet::decode_text`]; base64 of another type than a message is [`DecodeError::UnknownPacket`].
+    #[inline]
+    pub fn decode_text_v3(text: &'a str) -> Result<Self, DecodeError> {
+        match text.as_bytes() {
+            [b'b', b'4', ..] => BASE64
+                .decode(&text[2..])
+                .map(|bytes| Self::Binary(Cow::Owned(bytes)))
+                .map_err(|_| DecodeError::BadBase64),
+            [b'b', ..] => Err(DecodeError::UnknownPacket),
+            _ => Self::decode_text(text),
+        }
+    }
+
+    /// Reads one packet from the binary form of Engine.IO 3, a WebSocket frame or a part of a polling body: the type as a
+    /// number, then the data. Only messages are sent in it.
+    ///
+    /// # Errors
+    /// [`DecodeError::EmptyPacket`], [`DecodeError::UnknownPacket`].
+    #[inline]
+    pub fn decode_binary_v3(data: &'a [u8]) -> Result<Self, DecodeError> {
+        match data {
+            [] => Err(DecodeError::EmptyPacket),
+            [4, data @ ..] => Ok(Self::Binary(Cow::Borrowed(data))),
+            _ => Err(DecodeError::UnknownPacket),
+        }
+    }
+
     /// Appends the text form of this packet to `out`; a binary message becomes `b` and its base64.
     pub fn encode_text(&self, out: &mut Vec<u8>) {
         let (kind, data) = match self {
@@ -98,11 +128,32 @@ impl<'a> Packet<'a> {
             Self::Noop => "noop",
         }
     }
+
+    /// How many bytes its content has, the type and base64 not counted.
+    #[must_use]
+    pub fn content_len(&self) -> usize {
+        match self {
+            Self::Open(text) | Self::Ping(text) | Self::Pong(text) => text.len(),
+            Self::Message(text) => text.len(),
+            Self::Binary(data) => data.len(),
+            Self::Close | Self::Upgrade | Self::Noop => 0,
+        }
+    }
 }
 
 /// Appends a binary message as polling carries it: `b` and the base64 of `data`.
 pub fn encode_binary(data: &[u8], out: &mut Vec<u8>) {
     out.push(b'b');
+    encode_base64(data, out);
+}
+
+/// Appends a binary message as Engine.IO 3 carries it where there is only text: `b4` and the base64 of `data`.
+pub fn encode_binary_v3(data: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(b"b4");
+    encode_base64(data, out);
+}
+
+fn encode_base64(data: &[u8], out: &mut Vec<u8>) {
     let start = out.len();
     let room = base64::encoded_len(data.len(), true).unwrap_or_default();
     out.resize(start + room, 0);
@@ -147,6 +198,25 @@ mod tests {
         for text in ["b*", "bA", "bAQ=ID", "b====", "bé"] {
             assert_eq!(Packet::decode_text(text), Err(DecodeError::BadBase64), "{text:?}");
         }
+    }
+
+    #[test]
+    fn version_three_gives_binary_a_type() {
+        let binary = |data: &[u8]| Ok(Packet::Binary(data.to_vec().into()));
+        assert_eq!(Packet::decode_text_v3("b4AQID/w=="), binary(&[1, 2, 3, 255]));
+        assert_eq!(Packet::decode_text_v3("b4"), binary(&[]));
+        assert_eq!(Packet::decode_text_v3("42[]"), Ok(Packet::Message("2[]".into())));
+        assert_eq!(Packet::decode_binary_v3(&[4, 1, 2]), binary(&[1, 2]));
+        assert_eq!(Packet::decode_binary_v3(&[4]), binary(&[]));
+        for text in ["b", "bAQID", "b2", "bé"] {
+            assert_eq!(Packet::decode_text_v3(text), Err(DecodeError::UnknownPacket), "{text}");
+        }
+        for data in [&[2][..], b"4", &[5, 4], &[255]] {
+            assert_eq!(Packet::decode_binary_v3(data), Err(DecodeError::UnknownPacket), "{data:?}");
+        }
+        assert_eq!(Packet::decode_text_v3("b4*"), Err(DecodeError::BadBase64));
+        assert_eq!(Packet::decode_text_v3(""), Err(DecodeError::EmptyPacket));
+        assert_eq!(Packet::decode_binary_v3(&[]), Err(DecodeError::EmptyPacket));
     }
 
     #[test]

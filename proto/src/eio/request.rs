@@ -3,7 +3,7 @@
 //! The order of the checks is that of the JavaScript server (`Server.verify`, then `handshake`), so that a request
 //! with several faults gets the same answer from both.
 
-use super::TransportKind;
+use super::{Protocol, TransportKind, jsonp};
 
 /// The method of a request, as far as Engine.IO tells them apart.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
@@ -24,10 +24,7 @@ pub enum Method {
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Request<'a> {
     /// Open a session.
-    Open {
-        /// The transport that it begins with.
-        transport: TransportKind,
-    },
+    Open(Opening),
     /// Give me packets.
     Poll {
         /// The session's id as sent, not decoded.
@@ -42,7 +39,30 @@ pub enum Request<'a> {
     Upgrade {
         /// The session's id as sent, not decoded.
         sid: &'a str,
+        /// Whether the client takes binary messages as base64 on this WebSocket, see [`Opening::base64`].
+        base64: bool,
     },
+}
+
+/// How a client wants a session to be.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Opening {
+    /// The transport that it begins with.
+    pub transport: TransportKind,
+    /// The version that the client speaks.
+    pub protocol: Protocol,
+    /// Whether a client of version 3 takes binary messages as base64 only (`b64`, set to anything).
+    pub base64: bool,
+    /// The function that a polling client of version 3 wants to be called with its packets (`j`). It takes base64 only.
+    pub jsonp: Option<jsonp::Index>,
+}
+
+impl Opening {
+    /// A session of version 4.
+    #[must_use]
+    pub const fn v4(transport: TransportKind) -> Self {
+        Self { transport, protocol: Protocol::V4, base64: false, jsonp: None }
+    }
 }
 
 /// Why a request was refused, with the codes and words of the JavaScript server.
@@ -106,17 +126,27 @@ impl RequestError {
 /// Unknown keys are ignored, and of repeated ones the first counts. Keys, `transport` and `EIO` may be
 /// percent-encoded; a sid consists of characters that no client encodes, and one that is encoded is simply unknown.
 ///
+/// With `allow_v3` a version of 3, or none, opens a session of Engine.IO 3.
+///
 /// # Errors
 /// What a JavaScript server would answer: unknown transport before wrong method, before mismatched transport, before
-/// version; the version is only checked when a session is opened.
-pub fn parse(method: Method, query: &str, websocket_upgrade: bool) -> Result<Request<'_>, RequestError> {
-    let (mut transport, mut version, mut sid) = (None, None, None);
+/// version; the version is only checked when a session is opened. A JSONP function that is no number is a bad request
+/// (JavaScript's server leaves out what is no digit).
+pub fn parse(
+    method: Method,
+    query: &str,
+    websocket_upgrade: bool,
+    allow_v3: bool,
+) -> Result<Request<'_>, RequestError> {
+    let (mut transport, mut version, mut sid, mut b64, mut j) = (None, None, None, None, None);
     for pair in query.split('&') {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
         let slot = match () {
             () if decodes_to(key, "transport") => &mut transport,
             () if decodes_to(key, "EIO") => &mut version,
             () if decodes_to(key, "sid") => &mut sid,
+            () if decodes_to(key, "b64") => &mut b64,
+            () if decodes_to(key, "j") => &mut j,
             () => continue,
         };
         slot.get_or_insert(value);
@@ -127,21 +157,33 @@ pub fn parse(method: Method, query: &str, websocket_upgrade: bool) -> Result<Req
         Some(name) if decodes_to(name, "websocket") => TransportKind::WebSocket,
         _ => return Err(RequestError::UnknownTransport),
     };
+    let base64 = b64.is_some_and(|value| !value.is_empty());
     // Transport and kind of request must agree: a WebSocket cannot be polled, nor a polling transport upgraded to.
     let fits = websocket_upgrade == (transport == TransportKind::WebSocket);
     match (sid.filter(|sid| !sid.is_empty()), method, transport) {
         (None, Method::Get, _) if !fits => Err(RequestError::BadRequest),
-        (None, Method::Get, _) if !version.is_some_and(|v| decodes_to(v, "4")) => {
-            Err(RequestError::UnsupportedVersion)
-        }
-        (None, Method::Get, transport) => Ok(Request::Open { transport }),
+        (None, Method::Get, transport) => match version {
+            Some(version) if decodes_to(version, "4") => Ok(Request::Open(Opening::v4(transport))),
+            None | Some("") if allow_v3 => open_v3(transport, base64, j),
+            Some(version) if allow_v3 && decodes_to(version, "3") => open_v3(transport, base64, j),
+            _ => Err(RequestError::UnsupportedVersion),
+        },
         (None, _, _) => Err(RequestError::BadHandshakeMethod),
         (Some(_), _, _) if !fits => Err(RequestError::BadRequest),
         (Some(sid), Method::Get, TransportKind::Polling) => Ok(Request::Poll { sid }),
         (Some(sid), Method::Post, TransportKind::Polling) => Ok(Request::Post { sid }),
-        (Some(sid), Method::Get, TransportKind::WebSocket) => Ok(Request::Upgrade { sid }),
+        (Some(sid), Method::Get, TransportKind::WebSocket) => Ok(Request::Upgrade { sid, base64 }),
         (Some(_), _, _) => Err(RequestError::BadRequest),
     }
+}
+
+fn open_v3<'a>(transport: TransportKind, base64: bool, j: Option<&str>) -> Result<Request<'a>, RequestError> {
+    let jsonp = match j.filter(|_| transport == TransportKind::Polling) {
+        Some(j) => Some(jsonp::Index::parse(j).ok_or(RequestError::BadRequest)?),
+        None => None,
+    };
+    let base64 = base64 || jsonp.is_some();
+    Ok(Request::Open(Opening { transport, protocol: Protocol::V3, base64, jsonp }))
 }
 
 /// Whether `raw` is `want` once percent-encoding is undone. A `%` without two hexadecimal digits stands for itself.
@@ -175,6 +217,18 @@ mod tests {
     use Method::{Get, Head, Options, Other, Post};
     use RequestError as E;
 
+    /// Without Engine.IO 3.
+    fn parse(method: Method, query: &str, upgrade: bool) -> Result<Request<'_>, RequestError> {
+        super::parse(method, query, upgrade, false)
+    }
+
+    fn parse_v3(query: &str, upgrade: bool) -> Result<Opening, RequestError> {
+        super::parse(Get, query, upgrade, true).map(|request| match request {
+            Request::Open(opening) => opening,
+            other => panic!("{other:?}"),
+        })
+    }
+
     #[track_caller]
     fn refused(method: Method, query: &str, upgrade: bool, why: RequestError) {
         assert_eq!(parse(method, query, upgrade), Err(why), "{method:?} {query}");
@@ -184,15 +238,59 @@ mod tests {
     fn understands_the_four_requests() {
         assert_eq!(
             parse(Get, "EIO=4&transport=polling&t=cp6l4fgo", false),
-            Ok(Request::Open { transport: TransportKind::Polling })
+            Ok(Request::Open(Opening::v4(TransportKind::Polling)))
         );
         assert_eq!(
             parse(Get, "EIO=4&transport=websocket", true),
-            Ok(Request::Open { transport: TransportKind::WebSocket })
+            Ok(Request::Open(Opening::v4(TransportKind::WebSocket)))
         );
         assert_eq!(parse(Get, "EIO=4&transport=polling&sid=ab-_", false), Ok(Request::Poll { sid: "ab-_" }));
         assert_eq!(parse(Post, "EIO=4&transport=polling&sid=a", false), Ok(Request::Post { sid: "a" }));
-        assert_eq!(parse(Get, "EIO=4&transport=websocket&sid=a", true), Ok(Request::Upgrade { sid: "a" }));
+        let upgrade = |base64| Ok(Request::Upgrade { sid: "a", base64 });
+        assert_eq!(parse(Get, "EIO=4&transport=websocket&sid=a", true), upgrade(false));
+        assert_eq!(parse(Get, "EIO=3&transport=websocket&sid=a&b64=1", true), upgrade(true));
+    }
+
+    #[test]
+    fn version_three_may_be_allowed() {
+        let polling = Opening { protocol: Protocol::V3, ..Opening::v4(TransportKind::Polling) };
+        let websocket = Opening { transport: TransportKind::WebSocket, ..polling };
+        for query in [
+            "EIO=3&transport=polling&t=1",
+            "transport=polling",
+            "EIO=&transport=polling",
+            "EIO=%33&transport=polling",
+        ] {
+            assert_eq!(parse_v3(query, false), Ok(polling), "{query}");
+        }
+        assert_eq!(parse_v3("EIO=3&transport=polling&b64=1", false), Ok(Opening { base64: true, ..polling }));
+        assert_eq!(parse_v3("EIO=3&transport=polling&b64=", false), Ok(polling));
+        assert_eq!(
+            parse_v3("EIO=3&transport=websocket&b64=1", true),
+            Ok(Opening { base64: true, ..websocket })
+        );
+        let jsonp = jsonp::Index::parse("7");
+        assert!(jsonp.is_some());
+        assert_eq!(
+            parse_v3("EIO=3&transport=polling&j=7", false),
+            Ok(Opening { base64: true, jsonp, ..polling })
+        );
+        assert_eq!(
+            parse_v3("EIO=3&transport=websocket&j=7", true),
+            Ok(websocket),
+            "a WebSocket needs no script"
+        );
+        assert_eq!(
+            parse_v3("EIO=4&transport=polling&j=x&b64=1", false),
+            Ok(Opening::v4(TransportKind::Polling))
+        );
+        for query in ["EIO=2&transport=polling", "EIO=5&transport=polling", "EIO=33&transport=polling"] {
+            assert_eq!(parse_v3(query, false), Err(E::UnsupportedVersion), "{query}");
+        }
+        for j in ["", "x", "0](alert(1));//", "-1", "%30", "1234567890"] {
+            let query = format!("EIO=3&transport=polling&j={j}");
+            assert_eq!(parse_v3(&query, false), Err(E::BadRequest), "{query}");
+        }
     }
 
     /// Queries and answers as recorded from socket.io 4.8 (`http_errors`, `delete_method`).
@@ -224,7 +322,7 @@ mod tests {
 
     #[test]
     fn survives_odd_queries() {
-        let open = Ok(Request::Open { transport: TransportKind::Polling });
+        let open = Ok(Request::Open(Opening::v4(TransportKind::Polling)));
         for query in [
             "EIO=4&EIO=3&transport=polling&transport=x",
             "&&EIO=4&transport=polling&=&==&sid",

@@ -3,55 +3,24 @@
 //! The owner tells it what came ([`Session::receive`]) and what time it is ([`Session::handle_timeout`] when
 //! [`Session::next_deadline`] has passed), and does what it answers. Messages themselves pass through.
 //!
+//! In version 4 the server asks for heartbeats, in version 3 the client does.
+//!
 //! Deviations from the JavaScript server, all harmless to its clients: an upgrade needs a probe before it (there a
 //! bare `5` suffices), a close packet over WebSocket closes (there it is ignored), and while the node does not read a
 //! connection its pongs are not missed.
 
+mod reason;
 mod settings;
 
 use std::borrow::Cow;
 use std::time::Duration;
 
-use super::{Packet, RequestError, TransportKind};
+use super::{Packet, Protocol, RequestError, TransportKind};
 use crate::Time;
 use crate::time::millis;
 
+pub use reason::CloseReason;
 pub use settings::{Settings, open_json};
-
-/// Why a session ended, in JavaScript's words where it has some.
-#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
-pub enum CloseReason {
-    /// The client did not answer a ping in time.
-    PingTimeout,
-    /// The client closed the transport or said that it leaves.
-    TransportClose,
-    /// The transport failed, or the client broke its rules (overlapping polls, a ping from the client).
-    TransportError,
-    /// The client sent something that is no packet.
-    ParseError,
-    /// This server closed the connection.
-    ForcedClose,
-    /// This server is going down.
-    ServerShutdown,
-    /// The client did not take what was sent to it.
-    Slow,
-}
-
-impl CloseReason {
-    /// The word that handlers, logs and metrics get.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::PingTimeout => "ping timeout",
-            Self::TransportClose => "transport close",
-            Self::TransportError => "transport error",
-            Self::ParseError => "parse error",
-            Self::ForcedClose => "forced close",
-            Self::ServerShutdown => "server shutting down",
-            Self::Slow => "slow",
-        }
-    }
-}
 
 /// What the owner of a session has to do about a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +31,8 @@ pub enum Step<'a> {
     Text(Cow<'a, str>),
     /// A binary message for Socket.IO.
     Binary(Cow<'a, [u8]>),
+    /// Version 3: send `3` with this text on the session's own transport, before anything that waits.
+    Pong(&'a str),
     /// Send `3probe` on the probed transport, and end a pending GET with `6` (see [`Session::polls_get_noop`]).
     ReplyProbe,
     /// The probed transport is the session's from now on, its packets come by [`Lane::Main`]. End a pending GET with
@@ -119,13 +90,14 @@ enum Probe {
 #[derive(Clone, Debug)]
 pub struct Session {
     /// While a pong is awaited and reading goes on: until when. Otherwise: when the next ping is due.
+    /// In version 3: until when the client's next ping must have come; `NEVER` while paused.
     beat: Time,
     /// Until when the upgrade must be complete; `NEVER` without a probe.
     probe_until: Time,
     /// When the next ping is due even if the pong of the last one has only been read just before, because it lay unread
     /// while reading paused: the client counts from the ping. Otherwise `NEVER`.
     ping_by: Time,
-    /// While paused with a pong awaited: the milliseconds that it has left.
+    /// While paused with a pong awaited (version 3: a ping, which always is): the milliseconds that it has left.
     pong_left: u32,
     awaits_pong: bool,
     paused: bool,
@@ -133,15 +105,24 @@ pub struct Session {
     posting: bool,
     probe: Probe,
     transport: TransportKind,
+    protocol: Protocol,
     closed: Option<CloseReason>,
 }
+
+/// Bytes of a ping that are sent back. Clients send `probe` at the most; one that sends more wants to be sent more than it
+/// reads.
+const MAX_ECHO: usize = 125;
 
 impl Session {
     /// A session that was just opened.
     #[must_use]
-    pub fn open(now: Time, transport: TransportKind, s: &Settings) -> Self {
+    pub fn open(now: Time, transport: TransportKind, protocol: Protocol, s: &Settings) -> Self {
+        let beat = match protocol {
+            Protocol::V4 => now.plus(s.ping_interval),
+            Protocol::V3 => now.plus(s.ping_interval).plus(s.ping_timeout),
+        };
         Self {
-            beat: now.plus(s.ping_interval),
+            beat,
             probe_until: Time::NEVER,
             ping_by: Time::NEVER,
             pong_left: 0,
@@ -151,8 +132,15 @@ impl Session {
             posting: false,
             probe: Probe::None,
             transport,
+            protocol,
             closed: None,
         }
+    }
+
+    /// The version that the client speaks.
+    #[must_use]
+    pub fn protocol(&self) -> Protocol {
+        self.protocol
     }
 
     /// The transport that packets to the client leave by.
@@ -199,6 +187,9 @@ impl Session {
         match packet {
             Packet::Message(text) => Step::Text(text),
             Packet::Binary(data) => Step::Binary(data),
+            Packet::Ping(data) if self.protocol == Protocol::V3 => self.receive_ping(now, data, s),
+            // Only the server answers; the word is JavaScript's for it.
+            Packet::Pong(_) if self.protocol == Protocol::V3 => Step::Fail(CloseReason::TransportError),
             Packet::Pong(_) => {
                 self.awaits_pong = false;
                 self.beat = now.plus(s.ping_interval).min(self.ping_by);
@@ -209,6 +200,19 @@ impl Session {
             Packet::Ping(_) => Step::Fail(CloseReason::TransportError),
             Packet::Open(_) | Packet::Upgrade | Packet::Noop => Step::Ignore,
         }
+    }
+
+    fn receive_ping<'a>(&mut self, now: Time, data: &'a str, s: &Settings) -> Step<'a> {
+        if data.len() > MAX_ECHO {
+            return Step::Fail(CloseReason::ParseError);
+        }
+        if self.paused {
+            // It was read before reading stopped, or by a POST that goes on.
+            self.pong_left = saturating(s.ping_interval.saturating_add(s.ping_timeout));
+        } else {
+            self.beat = now.plus(s.ping_interval).plus(s.ping_timeout);
+        }
+        Step::Pong(data)
     }
 
     fn receive_probe(&mut self, packet: &Packet<'_>) -> Step<'static> {
@@ -274,6 +278,10 @@ impl Session {
         if self.beat > now {
             return Due::Nothing;
         }
+        if self.protocol == Protocol::V3 {
+            self.beat = Time::NEVER;
+            return Due::Fail(CloseReason::PingTimeout);
+        }
         if self.paused {
             // The client's own clock runs on: it leaves when no ping comes, so that they go on coming.
             if !self.awaits_pong {
@@ -297,13 +305,16 @@ impl Session {
     }
 
     /// The node stops reading this connection: from now on the deadline of a pong stands still, because the pong may
-    /// wait in the node's own kernel. Pings go on.
+    /// wait in the node's own kernel. Pings go on. In version 3 it is the deadline of the client's ping that stands still.
     pub fn pause_heartbeat(&mut self, now: Time, s: &Settings) {
         if self.paused {
             return;
         }
         self.paused = true;
-        if self.awaits_pong {
+        if self.protocol == Protocol::V3 {
+            self.pong_left = saturating(self.beat.since(now));
+            self.beat = Time::NEVER;
+        } else if self.awaits_pong {
             self.pong_left = saturating(self.beat.since(now));
             // One interval after the ping that is out, which left `ping_timeout` before its deadline.
             let asked = self.beat.0.saturating_sub(millis(s.ping_timeout));
@@ -313,7 +324,9 @@ impl Session {
 
     /// The node reads again: a pong that is still missing has the time that it had left when reading stopped.
     pub fn resume_heartbeat(&mut self, now: Time) {
-        if self.paused && self.awaits_pong {
+        if self.paused && self.protocol == Protocol::V3 {
+            self.beat = now.plus(Duration::from_millis(self.pong_left.into()));
+        } else if self.paused && self.awaits_pong {
             self.ping_by = self.beat;
             self.beat = now.plus(Duration::from_millis(self.pong_left.into()));
         }

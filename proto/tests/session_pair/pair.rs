@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use sockeye_proto::Time;
-use sockeye_proto::eio::{CloseReason, Lane, Session, Settings, TransportKind};
+use sockeye_proto::eio::{CloseReason, Lane, Protocol, Session, Settings, TransportKind};
 
 use crate::client::{Client, Manners};
 
@@ -90,7 +90,7 @@ impl Pair {
         let websocket = transport == TransportKind::WebSocket;
         let mut pair = Self {
             now: 0,
-            session: Session::open(Time(0), transport, &settings),
+            session: Session::open(Time(0), transport, Protocol::V4, &settings),
             settings,
             at_server: Vec::new(),
             closed: None,

@@ -57,7 +57,8 @@ impl Pair {
     pub(crate) fn server_packet(&mut self, lane: Lane, text: &str) {
         let Ok(packet) = Packet::decode_text(text) else { return self.close(CloseReason::ParseError) };
         match self.session.receive(Time(self.now), lane, packet, &self.settings) {
-            Step::Ignore | Step::Binary(_) => {}
+            // The pair speaks version 4, in which the server asks.
+            Step::Ignore | Step::Binary(_) | Step::Pong(_) => {}
             Step::Text(text) => self.at_server.push(text.into_owned()),
             Step::ReplyProbe => {
                 self.send(Wire::WsDown("3probe".into()));

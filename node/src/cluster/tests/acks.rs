@@ -55,12 +55,12 @@ async fn outcome(mut acks: UnboundedReceiver<RemoteAck>) -> Outcome {
 async fn one_socket_on_another_node_answers() {
     let [a, b, _c] = cluster("acks-one").await;
     let sid = b.local.socket(1, &[]);
-    b.local.answers(sid, args(("yes", 1)));
+    b.local.answers(&sid, args(("yes", 1)));
     let outcome = outcome(ask(&a, &Target::room(sid.as_str()), TTL)).await;
     assert_eq!(outcome.expected, [(id(2), 1), (id(3), 0)]);
     assert_eq!(outcome.answers, [(sid.to_string(), "[\"yes\",1]".to_owned())]);
     assert_eq!(outcome.missing, []);
-    assert_eq!(b.local.got(sid), ["q [\"x\"]"]);
+    assert_eq!(b.local.got(&sid), ["q [\"x\"]"]);
     assert_eq!(a.metric("sockeye_acks_pending", &[]), 0);
     assert_eq!(a.metric("sockeye_cluster_request_total", &["ack", "complete"]), 1);
 }
@@ -72,7 +72,7 @@ async fn many_sockets_on_several_nodes_answer() {
     for number in 0..200 {
         let node = if number % 2 == 0 { &b } else { &c };
         let sid = node.local.socket(number, &["r"]);
-        node.local.answers(sid, args(number));
+        node.local.answers(&sid, args(number));
         expected.push((sid.to_string(), format!("[{number}]")));
     }
     expected.sort_unstable();
@@ -116,7 +116,7 @@ async fn silent_sockets_end_at_the_deadline_and_their_node_is_not_missing() {
     let [a, b] = cluster("acks-silent").await;
     b.local.socket(1, &[]);
     let answering = b.local.socket(2, &[]);
-    b.local.answers(answering, args(()));
+    b.local.answers(&answering, args(()));
     let started = Instant::now();
     let outcome = outcome(ask(&a, &Target::everyone(), TTL)).await;
     assert!(started.elapsed() >= TTL && started.elapsed() < TTL + Duration::from_millis(50));
@@ -131,7 +131,7 @@ async fn a_killed_node_ends_the_waiting_for_its_answers() {
     let [a, b, c] = cluster("acks-killed").await;
     b.local.socket(1, &[]);
     let fast = c.local.socket(2, &[]);
-    c.local.answers(fast, args("fast"));
+    c.local.answers(&fast, args("fast"));
     let acks = ask(&a, &Target::everyone(), Duration::from_secs(60));
     eventually("b asked its socket", || b.local.owed() == 1).await;
     let started = Instant::now();
@@ -175,7 +175,7 @@ async fn many_callers_at_once_all_get_their_answers() {
     for number in 0..20 {
         let node = if number % 2 == 0 { &b } else { &c };
         let sid = node.local.socket(number, &["r"]);
-        node.local.answers(sid, args(number));
+        node.local.answers(&sid, args(number));
     }
     let asked: Vec<_> = (0..500).map(|_| ask(&a, &Target::room("r"), Duration::from_secs(60))).collect();
     let counts: Vec<_> = (0..100).map(|_| a.cluster.count(&root(), &Target::room("r"))).collect();

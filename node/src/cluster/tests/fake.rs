@@ -55,13 +55,13 @@ impl Fake {
         random[..4].copy_from_slice(&number.to_be_bytes());
         let sid = SocketId::from_random(random);
         let rooms = rooms.iter().copied().chain([sid.as_str()]).map(RoomName::from).collect();
-        self.sockets.lock().insert(sid, Socket { rooms, ..Socket::default() });
+        self.sockets.lock().insert(sid.clone(), Socket { rooms, ..Socket::default() });
         sid
     }
 
     /// From now on the socket answers at once.
-    pub(super) fn answers(&self, sid: SocketId, args: Args) {
-        if let Some(socket) = self.sockets.lock().get_mut(&sid) {
+    pub(super) fn answers(&self, sid: &SocketId, args: Args) {
+        if let Some(socket) = self.sockets.lock().get_mut(sid) {
             socket.answer = Answer::Now(args);
         }
     }
@@ -75,19 +75,19 @@ impl Fake {
     }
 
     /// What the socket got, as `event args`.
-    pub(super) fn got(&self, sid: SocketId) -> Vec<String> {
-        self.sockets.lock().get(&sid).map(|socket| socket.got.clone()).unwrap_or_default()
+    pub(super) fn got(&self, sid: &SocketId) -> Vec<String> {
+        self.sockets.lock().get(sid).map(|socket| socket.got.clone()).unwrap_or_default()
     }
 
-    pub(super) fn rooms(&self, sid: SocketId) -> Vec<String> {
+    pub(super) fn rooms(&self, sid: &SocketId) -> Vec<String> {
         let own = RoomName::from(sid.as_str());
         let sockets = self.sockets.lock();
-        let rooms = sockets.get(&sid).map(|socket| socket.rooms.clone()).unwrap_or_default();
+        let rooms = sockets.get(sid).map(|socket| socket.rooms.clone()).unwrap_or_default();
         rooms.into_iter().filter(|room| *room != own).map(|room| room.to_string()).collect()
     }
 
-    pub(super) fn is_connected(&self, sid: SocketId) -> bool {
-        self.sockets.lock().contains_key(&sid)
+    pub(super) fn is_connected(&self, sid: &SocketId) -> bool {
+        self.sockets.lock().contains_key(sid)
     }
 
     /// Server events that came, as `event args`.
@@ -116,7 +116,7 @@ impl Fake {
         if namespace == "/" {
             for (sid, socket) in self.sockets.lock().iter_mut() {
                 if target.matches(|room| socket.rooms.contains(room)) {
-                    visit(*sid, socket);
+                    visit(sid.clone(), socket);
                     count += 1;
                 }
             }

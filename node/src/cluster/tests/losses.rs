@@ -13,13 +13,13 @@ async fn a_gap_is_counted_by_its_size() {
     let [a, b] = cluster("losses-gap").await;
     let sid = b.local.socket(1, &[]);
     a.emit("n", 0, &Target::everyone());
-    eventually("the first one arrived", || b.local.got(sid).len() == 1).await;
+    eventually("the first one arrived", || b.local.got(&sid).len() == 1).await;
     b.faults.lose(3);
     for number in 1..=5 {
         a.emit("n", number, &Target::everyone());
     }
-    eventually("the rest arrived", || b.local.got(sid).len() == 3).await;
-    assert_eq!(b.local.got(sid), ["n [0]", "n [4]", "n [5]"]);
+    eventually("the rest arrived", || b.local.got(&sid).len() == 3).await;
+    assert_eq!(b.local.got(&sid), ["n [0]", "n [4]", "n [5]"]);
     assert_eq!(b.gaps(), 3);
 }
 
@@ -28,13 +28,13 @@ async fn a_lost_end_is_noticed_through_the_heartbeats() {
     let [a, b] = cluster("losses-end").await;
     let sid = b.local.socket(1, &[]);
     a.emit("n", 0, &Target::everyone());
-    eventually("the first one arrived", || b.local.got(sid).len() == 1).await;
+    eventually("the first one arrived", || b.local.got(&sid).len() == 1).await;
     b.faults.lose(2);
     a.emit("n", 1, &Target::everyone());
     a.emit("n", 2, &Target::everyone());
     eventually("the loss is noticed", || b.gaps() == 2).await;
     a.emit("n", 3, &Target::everyone());
-    eventually("the next one arrived", || b.local.got(sid).len() == 2).await;
+    eventually("the next one arrived", || b.local.got(&sid).len() == 2).await;
     assert_eq!(b.gaps(), 2, "counted once");
 }
 
@@ -43,7 +43,7 @@ async fn a_lost_end_is_noticed_when_the_sender_leaves() {
     let [a, b] = cluster("losses-leave").await;
     let sid = b.local.socket(1, &[]);
     a.emit("n", 0, &Target::everyone());
-    eventually("the first one arrived", || b.local.got(sid).len() == 1).await;
+    eventually("the first one arrived", || b.local.got(&sid).len() == 1).await;
     b.faults.lose(1);
     a.emit("n", 1, &Target::everyone());
     a.cluster.leave().await;
@@ -68,9 +68,9 @@ async fn a_message_that_comes_twice_is_handled_once() {
     for number in 0..3 {
         a.emit("n", number, &Target::everyone());
     }
-    eventually("all arrived", || b.local.got(sid).len() >= 3).await;
+    eventually("all arrived", || b.local.got(&sid).len() >= 3).await;
     eventually("the copies arrived", || b.metric("sockeye_bus_duplicates_total", &[]) == 2).await;
-    assert_eq!(b.local.got(sid), ["n [0]", "n [1]", "n [2]"]);
+    assert_eq!(b.local.got(&sid), ["n [0]", "n [1]", "n [2]"]);
     assert_eq!(b.gaps(), 0);
 }
 
@@ -102,11 +102,11 @@ async fn an_emitter_is_heard_and_its_numbers_are_checked_but_it_is_no_peer() {
         bus.publish_detached(Outbound::stamped(Topic::All, payload, native::SEQUENCE_AT));
     };
     send(1);
-    eventually("it arrived", || a.local.got(sid).len() == 1).await;
+    eventually("it arrived", || a.local.got(&sid).len() == 1).await;
     a.faults.lose(1);
     send(2);
     send(3);
-    eventually("the rest arrived", || a.local.got(sid).len() == 2).await;
+    eventually("the rest arrived", || a.local.got(&sid).len() == 2).await;
     assert_eq!(a.gaps(), 1);
     assert!(a.peers().is_empty());
     assert_eq!(a.metric("sockeye_bus_received_total", &["emit", "emitter"]), 2);
@@ -122,7 +122,7 @@ async fn the_memory_for_emitters_is_bounded() {
         let payload = native::encode(&Origin::Emitter([1, 0, b0, b1, b2, b3]), &emit(number));
         bus.publish_detached(Outbound::stamped(Topic::All, payload, native::SEQUENCE_AT));
     }
-    eventually("all arrived", || a.local.got(sid).len() == 10_000).await;
+    eventually("all arrived", || a.local.got(&sid).len() == 10_000).await;
     assert_eq!(a.gaps(), 0);
 }
 
@@ -140,7 +140,7 @@ async fn what_cannot_be_understood_is_counted_and_skipped() {
         bus.publish_detached(Outbound::new(Topic::All, payload.to_vec()));
     }
     bus.publish_detached(Outbound::new(Topic::All, whole));
-    eventually("the good one arrived", || a.local.got(sid).len() == 1).await;
+    eventually("the good one arrived", || a.local.got(&sid).len() == 1).await;
     assert_eq!(a.metric("sockeye_bus_decode_errors_total", &[]), 6);
 }
 
@@ -152,9 +152,9 @@ async fn what_is_sent_again_after_a_broken_link_is_handled_once() {
     for number in 0..10 {
         a.emit("n", number, &Target::everyone());
     }
-    eventually("all arrived", || b.local.got(sid).len() == 10).await;
+    eventually("all arrived", || b.local.got(&sid).len() == 10).await;
     eventually("they came twice", || b.metric("sockeye_bus_duplicates_total", &[]) > 0).await;
     let expected: Vec<String> = (0..10).map(|number| format!("n [{number}]")).collect();
-    assert_eq!(b.local.got(sid), expected);
+    assert_eq!(b.local.got(&sid), expected);
     assert_eq!(b.gaps(), 0);
 }

@@ -58,12 +58,12 @@ async fn a_node_restarted_under_its_id_is_heard_from_its_first_message_on() {
     for number in 0..10 {
         b.emit("before", number, &super::Target::everyone());
     }
-    eventually("they arrived", || a.local.got(sid).len() == 10).await;
+    eventually("they arrived", || a.local.got(&sid).len() == 10).await;
     b.kill();
     let b = Node::start("membership-restart", 2);
     eventually("b is up", || b.peers() == [id(1)]).await;
     b.emit("after", (), &super::Target::everyone());
-    eventually("it arrived", || a.local.got(sid).len() == 11).await;
+    eventually("it arrived", || a.local.got(&sid).len() == 11).await;
     assert_eq!((a.gaps(), a.metric("sockeye_bus_duplicates_total", &[])), (0, 0));
     assert_eq!(a.peers(), [id(2)]);
 }

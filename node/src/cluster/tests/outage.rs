@@ -31,7 +31,7 @@ async fn what_was_emitted_meanwhile_waits_for_the_slower_node_and_arrives_in_ord
     let [a, b] = cluster("outage-hold").await;
     let sid = b.local.socket(1, &[]);
     a.emit("n", 0, &Target::everyone());
-    eventually("the first one arrived", || b.local.got(sid).len() == 1).await;
+    eventually("the first one arrived", || b.local.got(&sid).len() == 1).await;
     cut(&[&a, &b]);
     eventually("it is noticed", || !a.cluster.bus_connected()).await;
     for number in 1..=100 {
@@ -45,9 +45,9 @@ async fn what_was_emitted_meanwhile_waits_for_the_slower_node_and_arrives_in_ord
     sleep(Duration::from_millis(2_500)).await;
     assert!(a.peers().is_empty());
     b.faults.mend();
-    eventually("all arrived", || b.local.got(sid).len() == 101).await;
+    eventually("all arrived", || b.local.got(&sid).len() == 101).await;
     let expected: Vec<String> = (0..=100).map(|number| format!("n [{number}]")).collect();
-    assert_eq!(b.local.got(sid), expected);
+    assert_eq!(b.local.got(&sid), expected);
     assert_eq!(b.gaps(), 0);
     assert_eq!(a.metric("sockeye_bus_dropped_total", &[]), 0);
 }
@@ -62,7 +62,7 @@ async fn the_hold_ends_as_soon_as_every_peer_is_heard() {
     a.faults.mend();
     eventually("a is back", || a.cluster.bus_connected()).await;
     let back = Instant::now();
-    eventually("it arrived", || c.local.got(sid).len() == 1).await;
+    eventually("it arrived", || c.local.got(&sid).len() == 1).await;
     assert!(back.elapsed() < Duration::from_millis(100), "b and c answered a's hello");
     drop(b);
 }
@@ -79,7 +79,7 @@ async fn a_node_that_died_in_the_outage_is_not_waited_for_longer_than_the_hold()
     c.faults.mend();
     eventually("a is back", || a.cluster.bus_connected()).await;
     let back = Instant::now();
-    eventually("it arrived", || c.local.got(sid).len() == 1).await;
+    eventually("it arrived", || c.local.got(&sid).len() == 1).await;
     assert!(back.elapsed() < Duration::from_secs(6));
     assert_eq!(a.peers(), [id(3)]);
 }
@@ -89,7 +89,7 @@ async fn what_the_others_sent_while_this_link_was_away_is_counted() {
     let [a, b] = cluster("outage-missed").await;
     let sid = b.local.socket(1, &[]);
     a.emit("n", 0, &Target::everyone());
-    eventually("the first one arrived", || b.local.got(sid).len() == 1).await;
+    eventually("the first one arrived", || b.local.got(&sid).len() == 1).await;
     cut(&[&b]);
     eventually("it is noticed", || !b.cluster.bus_connected()).await;
     for number in 1..=7 {
@@ -100,9 +100,9 @@ async fn what_the_others_sent_while_this_link_was_away_is_counted() {
     eventually("b is back", || b.cluster.bus_connected()).await;
     eventually("the loss is noticed", || b.gaps() == 7).await;
     a.emit("n", 8, &Target::everyone());
-    eventually("the next one arrived", || b.local.got(sid).len() == 2).await;
+    eventually("the next one arrived", || b.local.got(&sid).len() == 2).await;
     assert_eq!(b.gaps(), 7);
-    assert_eq!(b.local.got(sid), ["n [0]", "n [8]"]);
+    assert_eq!(b.local.got(&sid), ["n [0]", "n [8]"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -119,7 +119,7 @@ async fn everything_emitted_is_delivered_or_counted() {
         emitted
     };
     emit(&a, 20);
-    eventually("the first ones arrived", || b.local.got(sid).len() == 20).await;
+    eventually("the first ones arrived", || b.local.got(&sid).len() == 20).await;
     b.faults.lose(5);
     emit(&a, 10);
     cut(&[&b]);
@@ -136,9 +136,9 @@ async fn everything_emitted_is_delivered_or_counted() {
     a.faults.mend();
     b.faults.mend();
     let sum =
-        || b.local.got(sid).len() as u64 + b.gaps() + a.metric("sockeye_bus_dropped_total", &["expired"]);
+        || b.local.got(&sid).len() as u64 + b.gaps() + a.metric("sockeye_bus_dropped_total", &["expired"]);
     sleep(Duration::from_secs(20)).await;
-    let parts = (b.local.got(sid).len(), b.gaps(), a.metric("sockeye_bus_dropped_total", &["expired"]));
+    let parts = (b.local.got(&sid).len(), b.gaps(), a.metric("sockeye_bus_dropped_total", &["expired"]));
     assert_eq!(sum(), total, "delivered and counted, nothing twice: {parts:?}");
     assert_eq!(a.metric("sockeye_bus_dropped_total", &["expired"]), 10);
 }

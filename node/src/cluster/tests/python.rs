@@ -91,12 +91,12 @@ async fn a_write_only_emitter_reaches_every_node_without_the_bridge() {
     python.publish(&emit("room", &json!({"k": 1}), &json!(["r", "s"]), &json!(null)));
     python.publish(&emit("called", &json!("x"), &json!("r"), &json!(["r", "/", 1])));
     let all = ["ev [\"a\",2]", "room [{\"k\":1}]", "called [\"x\"]"];
-    eventually("both have it", || a.local.got(here).len() == 3 && b.local.got(there).len() == 2).await;
+    eventually("both have it", || a.local.got(&here).len() == 3 && b.local.got(&there).len() == 2).await;
     let compact = |got: Vec<String>| {
         got.iter().map(|line| line.replace(", ", ",").replace(": ", ":")).collect::<Vec<_>>()
     };
-    assert_eq!(compact(a.local.got(here)), all);
-    assert_eq!(compact(b.local.got(there)), all[..2]);
+    assert_eq!(compact(a.local.got(&here)), all);
+    assert_eq!(compact(b.local.got(&there)), all[..2]);
     assert_eq!(a.local.owed(), 0, "without the bridge nobody is asked");
     assert_eq!(a.metric("sockeye_bus_received_total", &["emit", "foreign"]), 3);
 }
@@ -110,13 +110,13 @@ async fn operations_of_python_programs_apply_to_the_socket_they_name() {
     python.publish(&operation("enter_room", here.as_str(), "r"));
     python.publish(&operation("enter_room", here.as_str(), "s"));
     python.publish(&operation("leave_room", there.as_str(), "r"));
-    eventually("applied", || a.local.rooms(here) == ["r", "s"] && b.local.rooms(there).is_empty()).await;
+    eventually("applied", || a.local.rooms(&here) == ["r", "s"] && b.local.rooms(&there).is_empty()).await;
     python.publish(&json!({"method": "close_room", "room": "r", "namespace": "/", "host_id": HOST}));
-    eventually("closed", || a.local.rooms(here) == ["s"]).await;
+    eventually("closed", || a.local.rooms(&here) == ["s"]).await;
     python
         .publish(&json!({"method": "disconnect", "sid": there.as_str(), "namespace": "/", "host_id": HOST}));
-    eventually("disconnected", || !b.local.is_connected(there)).await;
-    assert!(a.local.is_connected(here));
+    eventually("disconnected", || !b.local.is_connected(&there)).await;
+    assert!(a.local.is_connected(&here));
 }
 
 #[tokio::test(start_paused = true)]
@@ -126,7 +126,7 @@ async fn without_the_bridge_nothing_is_said_on_the_channel() {
     let sid = b.local.socket(1, &[]);
     a.emit("ev", (), &Target::everyone());
     a.cluster.close_room(&root(), &RoomName::from("r"));
-    eventually("it arrived", || b.local.got(sid).len() == 1).await;
+    eventually("it arrived", || b.local.got(&sid).len() == 1).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert!(python.heard.lock().is_empty());
 }
@@ -162,7 +162,7 @@ async fn with_the_bridge_python_nodes_hear_what_this_node_does_and_sockeye_nodes
     assert_eq!(op("leave_room")["room"], json!("r"));
     assert_eq!(op("close_room")["room"], json!("r"));
     assert_eq!(op("disconnect")["sid"], json!(foreign));
-    assert_eq!(b.local.got(sid).len(), 1, "once, not twice");
+    assert_eq!(b.local.got(&sid).len(), 1, "once, not twice");
     assert_eq!(b.metric("sockeye_bus_received_total", &["foreign"]), 0);
 }
 
@@ -171,9 +171,9 @@ async fn with_the_bridge_local_sockets_answer_a_python_node() {
     let [a, b] = bridged("python-asks").await;
     let python = Python::join("python-asks").await;
     let sid = b.local.socket(1, &["r"]);
-    b.local.answers(sid, args(("a", 2)));
+    b.local.answers(&sid, args(("a", 2)));
     let binary = a.local.socket(2, &["bin"]);
-    a.local.answers(binary, args(Binary(vec![1].into())));
+    a.local.answers(&binary, args(Binary(vec![1].into())));
     python.publish(&emit("q", &json!("x"), &json!("r"), &json!(["r", "/", 7])));
     eventually("the answer is there", || python.callbacks().len() == 1).await;
     assert_eq!(
@@ -222,7 +222,7 @@ async fn with_the_bridge_an_unknown_socket_is_waited_for_until_the_deadline() {
     let python = Python::join("python-unknown").await;
     let ttl = Duration::from_secs(5);
     let native = b.local.socket(1, &[]);
-    b.local.answers(native, args(()));
+    b.local.answers(&native, args(()));
     // How long it takes, and how many sockets are said to have been asked.
     let ends = async |target: &str| {
         let (sink, mut acks) = unbounded_channel();
@@ -266,7 +266,7 @@ async fn what_is_no_message_is_counted_by_kind_and_skipped() {
     python.raw(b"{\"method\":");
     python.raw(&vec![b' '; 10_000_000]);
     python.publish(&emit("ev", &json!(1), &json!(null), &json!(null)));
-    eventually("the good one arrived", || a.local.got(sid).len() == 1).await;
+    eventually("the good one arrived", || a.local.got(&sid).len() == 1).await;
     assert_eq!(a.metric("sockeye_bus_decode_errors_total", &["pickle"]), 2);
     assert_eq!(a.metric("sockeye_bus_decode_errors_total", &[]), 7);
 }

@@ -75,7 +75,7 @@ impl Simulation {
             self.nodes.iter().map(|node| node.metric("sockeye_bus_dropped_total", &[])).collect();
         for (to, node) in self.nodes.iter().enumerate() {
             assert_eq!(node.peers().len(), NODES - 1);
-            let got = node.local.got(self.sockets[to]);
+            let got = node.local.got(&self.sockets[to]);
             let mut sum = got.len() as u64 + node.gaps();
             let mut emitted = 0;
             for from in (0..NODES).filter(|&from| from != to) {

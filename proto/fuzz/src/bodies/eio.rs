@@ -5,7 +5,8 @@ use std::time::Duration;
 use sockeye_proto::Time;
 use sockeye_proto::eio::request::{Method, Request, RequestError, parse};
 use sockeye_proto::eio::{
-    CloseReason, Due, Lane, Packet, Session, Settings, Step, TransportKind, decode_payload, encode_payload,
+    CloseReason, Due, Lane, Packet, Protocol, Session, Settings, Step, TransportKind, decode_payload,
+    encode_payload,
 };
 
 /// One byte (the limit of packets), then a polling body.
@@ -35,32 +36,36 @@ pub fn payload(data: &[u8]) {
     }
 }
 
-/// One byte (method and whether it is a WebSocket handshake), then a query.
+/// One byte (method, whether it is a WebSocket handshake and whether version 3 is allowed), then a query.
 pub fn request(data: &[u8]) {
     let [how, query @ ..] = data else { return };
     let Ok(query) = std::str::from_utf8(query) else { return };
     let upgrade = how & 0x80 != 0;
-    let method = match how & 0x7f {
+    let allow_v3 = how & 0x40 != 0;
+    let method = match how & 0x3f {
         0 => Method::Get,
         1 => Method::Post,
         2 => Method::Options,
         3 => Method::Head,
         _ => Method::Other,
     };
-    let result = parse(method, query, upgrade);
+    let result = parse(method, query, upgrade, allow_v3);
     let mut pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
     let sid = pairs.find(|(key, _)| *key == "sid").map(|(_, value)| value);
     match result {
-        Ok(Request::Open { transport }) => {
+        Ok(Request::Open(opening)) => {
             assert_eq!(method, Method::Get);
-            assert_eq!(upgrade, transport == TransportKind::WebSocket);
+            assert_eq!(upgrade, opening.transport == TransportKind::WebSocket);
+            assert!(allow_v3 || opening.protocol == Protocol::V4);
+            assert!(opening.protocol == Protocol::V3 || (!opening.base64 && opening.jsonp.is_none()));
+            assert!(opening.jsonp.is_none() || (opening.base64 && !upgrade));
             assert!(sid.is_none_or(str::is_empty) || query.contains('%'));
         }
         Ok(Request::Poll { sid: found }) | Ok(Request::Post { sid: found }) => {
             assert!(!upgrade && !found.is_empty() && query.contains(found));
             assert!(sid == Some(found) || query.contains('%'));
         }
-        Ok(Request::Upgrade { sid: found }) => {
+        Ok(Request::Upgrade { sid: found, .. }) => {
             assert!(upgrade && !found.is_empty() && query.contains(found));
         }
         Err(error) => {
@@ -74,7 +79,7 @@ pub fn request(data: &[u8]) {
 ///
 /// # Panics
 /// If the session breaks one of its promises: time stands still, deadlines that were handled come again, a transport
-/// goes back, a pong in time does not count, a missing one is forgiven.
+/// goes back, a heartbeat in time does not count, a missing one is forgiven.
 pub fn session(data: &[u8]) {
     let [begin, script @ ..] = data else { return };
     let s = Settings {
@@ -85,8 +90,9 @@ pub fn session(data: &[u8]) {
         allow_upgrades: begin & 2 == 0,
     };
     let transport = if begin & 1 == 0 { TransportKind::Polling } else { TransportKind::WebSocket };
+    let protocol = if begin & 4 == 0 { Protocol::V4 } else { Protocol::V3 };
     let mut now = Time(u64::from(*begin));
-    let mut session = Session::open(now, transport, &s);
+    let mut session = Session::open(now, transport, protocol, &s);
     let (mut last_pong, mut paused, mut was_paused) = (now, false, false);
 
     for act in script.chunks_exact(2) {
@@ -98,11 +104,18 @@ pub fn session(data: &[u8]) {
             let deadline = session.next_deadline();
             match session.handle_timeout(now, &s) {
                 Due::Nothing => panic!("a deadline without anything due"),
-                Due::SendPing => assert!(session.next_deadline() > now || session.upgrading()),
+                Due::SendPing => {
+                    assert_eq!(protocol, Protocol::V4);
+                    assert!(session.next_deadline() > now || session.upgrading());
+                }
                 Due::DropProbe => assert!(!session.upgrading()),
                 Due::Fail(reason) => {
                     assert_eq!(reason, CloseReason::PingTimeout);
-                    assert!(!paused && deadline.since(last_pong) >= s.ping_timeout);
+                    let patience = match protocol {
+                        Protocol::V4 => s.ping_timeout,
+                        Protocol::V3 => s.ping_interval + s.ping_timeout,
+                    };
+                    assert!(!paused && deadline.since(last_pong) >= patience);
                     assert!(session.close(reason));
                 }
             }
@@ -110,7 +123,7 @@ pub fn session(data: &[u8]) {
         now = target;
         if !session.is_closed() && !was_paused {
             let longest = s.ping_interval + s.ping_timeout;
-            assert!(now.since(last_pong) < longest, "a missing pong was forgiven");
+            assert!(now.since(last_pong) < longest, "a missing heartbeat was forgiven");
         }
 
         let lane = if act[0] & 0x80 == 0 { Lane::Main } else { Lane::Probe };
@@ -165,6 +178,11 @@ pub fn session(data: &[u8]) {
                     last_pong = now;
                     was_paused = paused;
                 }
+            }
+            Step::Pong(text) => {
+                assert_eq!((protocol, lane, text), (Protocol::V3, Lane::Main, "probe"));
+                last_pong = now;
+                was_paused = paused;
             }
             Step::Text(_) | Step::Binary(_) | Step::ClosedByPeer => {
                 assert!(lane == Lane::Main && !was_closed)

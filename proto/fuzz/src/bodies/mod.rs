@@ -13,6 +13,7 @@
 
 pub mod bus;
 pub mod eio;
+pub mod eio_v3;
 pub mod sio;
 pub mod ws;
 
@@ -26,6 +27,9 @@ pub const ALL: &[(&str, Body)] = &[
     ("eio_payload", eio::payload),
     ("eio_request", eio::request),
     ("eio_session", eio::session),
+    ("eio_payload_v3_text", eio_v3::text),
+    ("eio_payload_v3_octets", eio_v3::octets),
+    ("eio_jsonp", eio_v3::jsonp),
     ("json_validate", sio::validate),
     ("sio_text", sio::text),
     ("sio_binary", sio::binary),

@@ -1,5 +1,5 @@
 use super::*;
-use crate::eio::Method;
+use crate::eio::{Method, Opening};
 
 const T0: Time = Time(1_000);
 
@@ -8,7 +8,7 @@ fn settings() -> Settings {
 }
 
 fn polling() -> Session {
-    Session::open(T0, TransportKind::Polling, &settings())
+    Session::open(T0, TransportKind::Polling, Protocol::V4, &settings())
 }
 
 fn after(ms: u64) -> Time {
@@ -211,9 +211,68 @@ fn closes_once_and_is_silent_afterwards() {
 
 #[test]
 fn a_session_that_began_on_websocket_cannot_be_polled() {
-    let mut session = Session::open(T0, TransportKind::WebSocket, &settings());
+    let mut session = Session::open(T0, TransportKind::WebSocket, Protocol::V4, &settings());
     assert_eq!(session.poll_started(), Err(Overlap::NotPolling));
     assert_eq!(session.begin_probe(T0, &settings()), Err(RequestError::BadRequest));
-    let request = crate::eio::request::parse(Method::Get, "EIO=4&transport=websocket", true);
-    assert_eq!(request, Ok(crate::eio::Request::Open { transport: session.transport() }));
+    let request = crate::eio::request::parse(Method::Get, "EIO=4&transport=websocket", true, false);
+    assert_eq!(request, Ok(crate::eio::Request::Open(Opening::v4(session.transport()))));
+}
+
+fn old() -> Session {
+    Session::open(T0, TransportKind::Polling, Protocol::V3, &settings())
+}
+
+#[test]
+fn in_version_three_the_client_asks() {
+    let (mut session, s) = (old(), settings());
+    assert_eq!(session.protocol(), Protocol::V3);
+    assert_eq!(session.next_deadline(), after(45_000));
+    assert_eq!(session.handle_timeout(after(44_999), &s), Due::Nothing);
+    let step = session.receive(after(44_999), Lane::Main, Packet::Ping("x"), &s);
+    assert_eq!(step, Step::Pong("x"));
+    assert_eq!(session.next_deadline(), after(89_999));
+    // Only pings keep it alive, as with JavaScript's server.
+    session.receive(after(80_000), Lane::Main, Packet::Message("2[]".into()), &s);
+    assert_eq!(session.handle_timeout(after(89_998), &s), Due::Nothing);
+    assert_eq!(session.handle_timeout(after(89_999), &s), Due::Fail(CloseReason::PingTimeout));
+    assert_eq!(session.handle_timeout(after(89_999), &s), Due::Nothing);
+}
+
+#[test]
+fn in_version_three_a_client_may_not_answer_nor_have_long_texts_sent_back() {
+    let (mut session, s) = (old(), settings());
+    let step = session.receive(T0, Lane::Main, Packet::Pong(""), &s);
+    assert_eq!(step, Step::Fail(CloseReason::TransportError));
+    let text = "x".repeat(MAX_ECHO);
+    assert_eq!(session.receive(T0, Lane::Main, Packet::Ping(&text), &s), Step::Pong(&text));
+    let text = "x".repeat(MAX_ECHO + 1);
+    let step = session.receive(T0, Lane::Main, Packet::Ping(&text), &s);
+    assert_eq!(step, Step::Fail(CloseReason::ParseError));
+}
+
+#[test]
+fn in_version_three_upgrades_are_the_same() {
+    let (mut session, s) = (old(), settings());
+    session.begin_probe(T0, &s).unwrap();
+    assert_eq!(session.receive(T0, Lane::Probe, Packet::Ping("probe"), &s), Step::ReplyProbe);
+    assert_eq!(session.next_deadline(), after(10_000), "the probe's");
+    assert_eq!(session.receive(T0, Lane::Probe, Packet::Upgrade, &s), Step::Upgraded);
+    assert_eq!(session.next_deadline(), after(45_000));
+}
+
+#[test]
+fn in_version_three_a_pause_stops_the_deadline_of_the_ping() {
+    let (mut session, s) = (old(), settings());
+    session.pause_heartbeat(after(40_000), &s); // 5 s left for the ping
+    session.pause_heartbeat(after(44_000), &s);
+    assert_eq!(session.next_deadline(), Time::NEVER);
+    assert_eq!(session.handle_timeout(after(500_000), &s), Due::Nothing);
+    session.resume_heartbeat(after(500_000));
+    session.resume_heartbeat(after(501_000));
+    assert_eq!(session.next_deadline(), after(505_000));
+    session.pause_heartbeat(after(501_000), &s);
+    assert_eq!(session.receive(after(502_000), Lane::Main, Packet::Ping(""), &s), Step::Pong(""));
+    session.resume_heartbeat(after(600_000));
+    assert_eq!(session.handle_timeout(after(644_999), &s), Due::Nothing);
+    assert_eq!(session.handle_timeout(after(645_000), &s), Due::Fail(CloseReason::PingTimeout));
 }

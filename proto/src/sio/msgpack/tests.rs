@@ -350,7 +350,7 @@ fn placeholders_become_the_binary_that_they_stand_for() {
 #[test]
 fn packets_without_arguments_are_written_too() {
     let sid = crate::id::SocketId::from_random([0; 15]);
-    let connect = encode(&Packet::connect("/".into(), sid));
+    let connect = encode(&Packet::connect("/".into(), &sid));
     assert_eq!(connect[..8], hex("83 a474797065 00 a4"));
     let Ok(Inbound::Connect { auth: Some(auth), .. }) = decode(&connect, &Limits::default()) else {
         panic!("{connect:?}")

@@ -1,0 +1,75 @@
+//! The text of the guides, beside what it is about.
+
+use std::{fs, path::Path};
+
+fn read(path: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The example without what it says about itself at its top, and without what only these tests need.
+fn program(example: &str) -> String {
+    let code = read(example);
+    let code = code.lines().skip_while(|line| line.starts_with("//!") || line.is_empty());
+    code.collect::<Vec<_>>().join("\n").replace("pub(crate) ", "").replace("pub ", "")
+}
+
+/// The first Rust program of a page.
+fn quoted(page: &str) -> String {
+    let text = read(page);
+    let (_, code) = text.split_once("```rust").unwrap_or_else(|| panic!("{page} has no program"));
+    let (_, code) = code.split_once('\n').unwrap();
+    let (code, _) = code.split_once("\n```").unwrap();
+    code.to_owned()
+}
+
+#[test]
+fn the_guides_begin_with_the_examples() {
+    for (page, example) in [
+        ("docs/guide/first-server.md", "node/examples/first_server.rs"),
+        ("docs/guide/rooms.md", "node/examples/chat.rs"),
+        ("docs/guide/acks.md", "node/examples/acks.rs"),
+        ("docs/guide/auth.md", "node/examples/auth.rs"),
+        ("docs/guide/scaling.md", "node/examples/cluster.rs"),
+        ("docs/guide/embedding-in-axum.md", "node/examples/axum.rs"),
+    ] {
+        assert_eq!(quoted(page), program(example), "{page} begins with {example}");
+    }
+}
+
+/// The links of a Markdown text that lead to files of this repository.
+fn links(text: &str) -> impl Iterator<Item = &str> {
+    text.split("](").skip(1).filter_map(|rest| {
+        let link = rest.split([')', '#']).next()?;
+        (!link.is_empty() && !link.contains(':') && !link.contains(' ')).then_some(link)
+    })
+}
+
+#[test]
+fn the_links_of_the_pages_lead_somewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut pages = vec![root.join("README.md"), root.join("ARCHITECTURE.md")];
+    for folder in ["docs", "docs/guide"] {
+        let entries = fs::read_dir(root.join(folder)).unwrap().map(|entry| entry.unwrap().path());
+        pages.extend(entries.filter(|path| path.extension().is_some_and(|kind| kind == "md")));
+    }
+    let mut dead = Vec::new();
+    for page in &pages {
+        let text = fs::read_to_string(page).unwrap();
+        let folder = page.parent().unwrap();
+        dead.extend(
+            links(&text)
+                .filter(|link| !folder.join(link).exists())
+                .map(|link| format!("{}: {link}", page.display())),
+        );
+    }
+    assert!(dead.is_empty(), "{dead:#?}");
+
+    // Every page can be found from the first one.
+    let index = read("docs/README.md");
+    let linked: Vec<&str> = links(&index).collect();
+    for page in &pages[2..] {
+        let page = page.strip_prefix(root.join("docs")).unwrap().to_str().unwrap();
+        assert!(page == "README.md" || linked.contains(&page), "docs/README.md does not link {page}");
+    }
+}
