@@ -7,8 +7,9 @@ use clap::Parser;
 use prometheus::IntCounter;
 use serde::Deserialize;
 use sockeye::{
-    Args, Auth, CallError, Class, ConnectRefused, Cors, Data, DisconnectReason, EventName, HandshakeRef, Io,
-    NamespaceBuilder, NamespaceClass, Params, RoomName, Server, Socket, Spread, Value, engineio,
+    Args, Auth, CallError, Class, ConnectRefused, Cookie, Cors, Data, DisconnectReason, EventName,
+    HandshakeRef, Io, NamespaceBuilder, NamespaceClass, Params, RoomName, Server, Socket, Spread, Value,
+    engineio,
 };
 use tokio::{
     net::TcpListener,
@@ -42,6 +43,12 @@ struct Flags {
     /// How long a client may stay without joining a namespace.
     #[arg(long, default_value_t = 45_000)]
     connect_timeout_ms: u64,
+    /// Set a session cookie of this name at the handshake.
+    #[arg(long)]
+    cookie: Option<String>,
+    /// Long-polling stays long-polling.
+    #[arg(long)]
+    no_upgrades: bool,
     /// Allowed origins beside the own one, `*` for any.
     #[arg(long)]
     cors: Vec<String>,
@@ -67,7 +74,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         "Sockets that left the namespace of the class.",
     )?;
     let millis = Duration::from_millis;
-    let server = Server::builder()
+    let mut builder = Server::builder();
+    if let Some(name) = &flags.cookie {
+        builder = builder.cookie(Cookie::new(name));
+    }
+    let server = builder
         .path(&flags.path)
         .bus(&flags.bus)
         .channel(&flags.channel)
@@ -75,11 +86,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .ping_interval(millis(flags.ping_interval_ms))
         .ping_timeout(millis(flags.ping_timeout_ms))
         .max_payload(flags.max_payload)
+        .allow_upgrades(!flags.no_upgrades)
         .connect_timeout(millis(flags.connect_timeout_ms))
         .cors(match flags.cors.as_slice() {
-            [] => Cors::SameOrigin,
-            all if all.iter().any(|origin| origin == "*") => Cors::Any,
-            some => Cors::Origins(some.to_vec()),
+            [] => Cors::same_origin(),
+            all if all.iter().any(|origin| origin == "*") => Cors::any(),
+            some => Cors::origins(some),
         })
         .namespace("/", chat)
         .namespace("/custom", chat)

@@ -28,7 +28,7 @@ use crate::{
     cluster::{AckSink, Cluster, Local},
     conn::{Clock, Conn, flusher::Flusher, outbox::OutboxLimits, registry::Registry, wheel::Wheel},
     engineio::{self, Mounted},
-    http::{Endpoint, cors::Cors},
+    http::{Endpoint, options::HttpOptions},
     limits::{Guard, LimitsMode},
     metrics::Metrics,
     ns::{Namespace, event_packet, namespaces::Namespaces, rate::EventRate, socket::Owes},
@@ -56,7 +56,7 @@ pub(crate) struct Config {
     pub(crate) outbox: OutboxLimits,
     pub(crate) mailbox: usize,
     pub(crate) concurrency: usize,
-    pub(crate) cors: Cors,
+    pub(crate) http: HttpOptions,
     /// How long a closed WebSocket is kept for the client to read the last frames.
     pub(crate) linger: Duration,
     /// How long a client may take for a request's head, and for its body.

@@ -103,11 +103,17 @@ pub use sockeye_proto::{
 pub use crate::{
     builder::{BuildError, ServerBuilder},
     conn::{
-        handshake::Handshake,
+        handshake::{Handshake, HandshakeRef},
         outbox::{OutboxLimits, SlowPolicy},
     },
     error::{Answer, CallError, EmitError, Gathered, Partial},
-    http::cors::Cors,
+    http::{
+        cookie::{Cookie, SameSite},
+        cors::Cors,
+        head::RequestHead,
+        hooks::Forbidden,
+        proxies::TrustedProxies,
+    },
     io::{Io, WeakIo},
     limits::LimitsMode,
     ns::{
@@ -115,9 +121,7 @@ pub use crate::{
         class::{Call, Class, Method, NamespaceClass},
         connect::ConnectRefused,
         context::{Context, HandlerKind},
-        extract::{
-            AckSender, Attachments, Auth, EventName, FromContext, HandshakeRef, Params, Rejection, State,
-        },
+        extract::{AckSender, Attachments, Auth, EventName, FromContext, Params, Rejection, State},
         handler::{AckFailed, Arguments, Fallible, Handler, IntoAck, IntoConnect, Plain},
         hooks::{HandlerError, HandlerErrorKind, Outgoing, Recipients},
         middleware::{EventRefused, IntoStep},

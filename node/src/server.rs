@@ -53,7 +53,7 @@ impl Server {
     /// # Ok(()) }
     /// ```
     pub fn service(&self) -> SocketIoService {
-        SocketIoService { engine: self.engine.clone() }
+        SocketIoService { engine: self.engine.clone(), tls: false }
     }
 
     /// Serves clients with the server's own accept loop until `shutdown` is ready, then ends as [`shutdown`](Self::shutdown)

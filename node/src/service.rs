@@ -16,7 +16,11 @@ use tower_service::Service;
 
 use crate::{
     engine::Engine,
-    http::{accept::not_found, endpoint, handle},
+    http::{
+        accept::not_found,
+        endpoint, handle,
+        head::{Arrival, full_uri},
+    },
 };
 
 /// Answers requests to the server's paths; others with 404. Made by [`Server::service`](crate::Server::service).
@@ -25,6 +29,16 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct SocketIoService {
     pub(crate) engine: Arc<Engine>,
+    pub(crate) tls: bool,
+}
+
+impl SocketIoService {
+    /// For an application that speaks TLS itself: the server cannot see that, and has to know which origin is its own.
+    #[must_use]
+    pub fn over_tls(mut self) -> Self {
+        self.tls = true;
+        self
+    }
 }
 
 impl<B> Service<Request<B>> for SocketIoService
@@ -41,11 +55,14 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let engine = self.engine.clone();
+        let (engine, tls) = (self.engine.clone(), self.tls);
         Box::pin(async move {
-            let Some(endpoint) = endpoint(&engine, request.uri().path()) else { return Ok(not_found()) };
+            // A router that nests the service takes its own part of the path away.
+            let endpoint = endpoint(&engine, request.uri().path())
+                .or_else(|| endpoint(&engine, full_uri(&request).path()));
+            let Some(endpoint) = endpoint else { return Ok(not_found()) };
             let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
-            Ok(handle(&engine, endpoint, request, peer).await)
+            Ok(handle(&engine, endpoint, request, Arrival { peer, tls, own: false }).await)
         })
     }
 }

@@ -151,7 +151,7 @@ impl Config {
             bridge_python: p.take("--bridge", bridge(&cluster.bridge), false),
             secrets: Secrets(secrets),
             node_name: filled(cluster.node_name),
-            cors: p.take("--cors", cors(&clients.cors), Cors::SameOrigin),
+            cors: p.take("--cors", cors(&clients.cors), Cors::same_origin()),
             allow_join: clients.allow_join,
             demo,
             static_files: p.take("--static", static_files(&clients.static_files), Vec::new()),
@@ -249,7 +249,7 @@ fn cors(origins: &[String]) -> Result<Cors, String> {
         origins.iter().map(|origin| origin.trim()).filter(|origin| !origin.is_empty()).collect();
     if origins.contains(&"*") {
         return match origins.len() {
-            1 => Ok(Cors::Any),
+            1 => Ok(Cors::any()),
             _ => Err("* allows every origin already; leave out the others, or the *".into()),
         };
     }
@@ -262,9 +262,9 @@ fn cors(origins: &[String]) -> Result<Cors, String> {
         }
     }
     if origins.is_empty() {
-        return Ok(Cors::SameOrigin);
+        return Ok(Cors::same_origin());
     }
-    Ok(Cors::Origins(origins.into_iter().map(str::to_owned).collect()))
+    Ok(Cors::origins(origins))
 }
 
 /// Slashes at both ends are added where they are missing.

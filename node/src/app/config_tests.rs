@@ -29,7 +29,7 @@ fn the_defaults_are_those_of_the_javascript_server_on_loopback() {
     assert_eq!(config.limits_mode, LimitsMode::Enforce);
     assert_eq!(config.outbox, OutboxLimits::default());
     assert_eq!(config.transports, [TransportKind::Polling, TransportKind::WebSocket]);
-    assert_eq!(config.cors, Cors::SameOrigin);
+    assert_eq!(config.cors, Cors::same_origin());
     assert!(config.upgrades && config.demo && !config.allow_join && !config.require_bus);
 }
 
@@ -136,11 +136,11 @@ fn a_bus_url_is_never_shown_with_its_password() {
 
 #[test]
 fn origins_are_checked() {
-    assert_eq!(good(&["--cors", "*"]).cors, Cors::Any);
+    assert_eq!(good(&["--cors", "*"]).cors, Cors::any());
     let two = vec!["https://a.example".to_owned(), "http://b.example:8080".to_owned()];
     assert_eq!(
         good(&["--cors", "https://a.example", "--cors", "http://b.example:8080"]).cors,
-        Cors::Origins(two)
+        Cors::origins(two)
     );
     assert!(problems(&["--cors", "*,https://a.example"]).contains("leave out the others"));
     for wrong in ["https://", "https://a.example/path", "https://*.example", "null"] {

@@ -1,14 +1,11 @@
-//! Options of the transports: Engine.IO, HTTP and who may connect.
+//! Options of the transports: Engine.IO.
 
 use std::{sync::Arc, time::Duration};
 
 use sockeye_proto::eio::TransportKind;
 
 use super::ServerBuilder;
-use crate::{
-    engineio::{self, Mounted},
-    http::cors::Cors,
-};
+use crate::engineio::{self, Mounted};
 
 impl ServerBuilder {
     /// Serves clients of Engine.IO alone, without Socket.IO, at a path of their own, with the same heartbeats, limits, origins
@@ -83,12 +80,6 @@ impl ServerBuilder {
     pub fn max_payload(mut self, bytes: usize) -> Self {
         self.settings.max_payload = bytes;
         self.limits.max_payload = bytes;
-        self
-    }
-
-    /// Which web pages may connect; those of the same origin if not said.
-    pub fn cors(mut self, cors: Cors) -> Self {
-        self.cors = cors;
         self
     }
 }

@@ -3,6 +3,7 @@
 mod bounds;
 mod cluster;
 mod engineio;
+mod http;
 mod socketio;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -23,7 +24,7 @@ use crate::{
     conn::outbox::OutboxLimits,
     engine::{Config, Engine},
     engineio::Mounted,
-    http::cors::Cors,
+    http::options::HttpOptions,
     io::Io,
     limits::LimitsMode,
     metrics::Metrics,
@@ -61,7 +62,8 @@ pub struct ServerBuilder {
     outbox: OutboxLimits,
     mailbox: usize,
     concurrency: usize,
-    cors: Cors,
+    http: HttpOptions,
+    request_timeout: Duration,
     secrets: Vec<Vec<u8>>,
     bus: BusConfig,
     bridge_python: bool,
@@ -103,7 +105,8 @@ impl Default for ServerBuilder {
             outbox: OutboxLimits::default(),
             mailbox: 64,
             concurrency: 16,
-            cors: Cors::default(),
+            http: HttpOptions::default(),
+            request_timeout: Duration::from_secs(20),
             secrets: Vec::new(),
             bus: BusConfig::default(),
             bridge_python: false,
@@ -215,9 +218,9 @@ impl ServerBuilder {
             outbox: self.outbox,
             mailbox: self.mailbox,
             concurrency: self.concurrency,
-            cors: self.cors,
+            http: self.http,
             linger: Duration::from_secs(1),
-            request_timeout: Duration::from_secs(20),
+            request_timeout: self.request_timeout,
             shutdown_timeout: self.shutdown_timeout,
         };
         let root = namespaces
@@ -234,7 +237,7 @@ impl ServerBuilder {
     }
 
     fn problems(&self) -> Vec<String> {
-        let mut problems = Vec::new();
+        let mut problems = self.http.problems();
         let paths = || std::iter::once(&self.path).chain(self.raw.iter().map(|raw| &raw.path));
         for path in paths() {
             if !path.starts_with('/') || !path.ends_with('/') {
@@ -253,6 +256,7 @@ impl ServerBuilder {
             ("ping_timeout", self.settings.ping_timeout),
             ("connect_timeout", self.connect_timeout),
             ("upgrade_timeout", self.settings.upgrade_timeout),
+            ("request_timeout", self.request_timeout),
         ] {
             if duration < Duration::from_millis(10) {
                 problems.push(format!("{what} of {duration:?} is too short; 10 ms is the least"));

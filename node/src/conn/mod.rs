@@ -133,14 +133,14 @@ impl Conn {
         endpoint: Endpoint,
         transport: TransportKind,
         sink: Sink,
-        handshake: Handshake,
+        sid: Sid,
+        handshake: &Arc<Handshake>,
     ) -> Arc<Self> {
         let now = engine.clock.now();
-        let handshake = Arc::new(handshake);
-        let mut sink = Some(sink);
+        let (mut sink, mut sid) = (Some(sink), Some(sid));
         loop {
             let conn = Arc::new(Self {
-                sid: engine.mint(),
+                sid: sid.take().unwrap_or_else(|| engine.mint()),
                 engine: engine.clone(),
                 handshake: handshake.clone(),
                 outbox: Outbox::new(sink.take().unwrap_or(Sink::Polling)),

@@ -12,7 +12,7 @@ use tokio::{
 };
 use tower_service::Service;
 
-use super::{endpoint, handle};
+use super::{endpoint, handle, head::Arrival};
 use crate::engine::Engine;
 
 /// Accepts connections until `stop` turns true, then lets requests under way end.
@@ -91,8 +91,7 @@ async fn dispatch(
     app: Option<Router>,
 ) -> Response<Body> {
     if let Some(endpoint) = endpoint(engine, request.uri().path()) {
-        request.extensions_mut().insert(super::OwnAcceptLoop);
-        return handle(engine, endpoint, request, Some(peer)).await;
+        return handle(engine, endpoint, request, Arrival { peer: Some(peer), tls: false, own: true }).await;
     }
     match app {
         Some(mut app) => {

@@ -1,11 +1,16 @@
 //! Engine.IO over HTTP: which request is what, and the answers.
 
 pub(crate) mod accept;
+pub(crate) mod cookie;
 pub(crate) mod cors;
+pub(crate) mod head;
+pub(crate) mod hooks;
+pub(crate) mod options;
 pub(crate) mod polling;
+pub(crate) mod proxies;
 pub(crate) mod upgrade;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -20,11 +25,8 @@ use crate::{
     conn::{Conn, handshake::Handshake, outbox::Sink},
     engine::Engine,
 };
-use cors::Origin;
-
-/// Marks requests that came through the server's own accept loop.
-#[derive(Clone, Copy)]
-pub(crate) struct OwnAcceptLoop;
+use cors::{METHODS, Origin};
+use head::{Arrival, RequestHead};
 
 /// What is served at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,52 +50,62 @@ pub(crate) async fn handle<B>(
     engine: &Arc<Engine>,
     endpoint: Endpoint,
     request: Request<B>,
-    peer: Option<SocketAddr>,
+    arrival: Arrival,
 ) -> Response<Body>
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: std::fmt::Display,
 {
-    let origin = engine.config.cors.check(request.headers(), false);
-    if origin == Origin::Refused {
-        engine.metrics.handshake("unknown", "forbidden_origin");
-        return error_text(
-            StatusCode::BAD_REQUEST,
-            r#"{"code":3,"message":"Bad request: this origin is not allowed"}"#.into(),
-        );
-    }
+    let options = &engine.config.http;
+    let head = RequestHead::new(&request, arrival, options.proxies.as_ref());
+    let origin = options.cors.check(&head, options.proxies.as_ref());
+    let extra = options.hooks.headers(&head);
     let mut response = match *request.method() {
+        _ if origin == Origin::Refused => {
+            engine.metrics.handshake("unknown", "forbidden_origin");
+            error_text(
+                StatusCode::BAD_REQUEST,
+                r#"{"code":3,"message":"Bad request: this origin is not allowed"}"#.into(),
+            )
+        }
         http::Method::OPTIONS => {
             let mut response = Response::new(Body::empty());
             *response.status_mut() = StatusCode::NO_CONTENT;
-            origin.apply_preflight(request.headers(), response.headers_mut());
-            return response;
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(METHODS));
+            options.cors.apply_preflight(&origin, request.headers(), response.headers_mut());
+            response
         }
-        http::Method::GET => route(engine, endpoint, Method::Get, request, peer).await,
-        http::Method::POST => route(engine, endpoint, Method::Post, request, peer).await,
-        http::Method::HEAD => route(engine, endpoint, Method::Head, request, peer).await,
-        _ => route(engine, endpoint, Method::Other, request, peer).await,
+        _ => {
+            let mut response = route(engine, endpoint, request, arrival).await;
+            options.cors.apply(&origin, response.headers_mut());
+            response
+        }
     };
-    origin.apply(response.headers_mut());
+    hooks::add(extra, response.headers_mut());
     response
 }
 
 async fn route<B>(
     engine: &Arc<Engine>,
     endpoint: Endpoint,
-    method: Method,
     request: Request<B>,
-    peer: Option<SocketAddr>,
+    arrival: Arrival,
 ) -> Response<Body>
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: std::fmt::Display,
 {
+    let method = match *request.method() {
+        http::Method::GET => Method::Get,
+        http::Method::POST => Method::Post,
+        http::Method::HEAD => Method::Head,
+        _ => Method::Other,
+    };
     let websocket = upgrade::is_websocket(request.headers());
     let query = request.uri().query().unwrap_or_default().to_owned();
     match request::parse(method, &query, websocket, false) {
         Ok(request::Request::Open(opening)) => {
-            open(engine, endpoint, opening.transport, request, &query, peer)
+            open(engine, endpoint, opening.transport, request, arrival).await
         }
         Ok(request::Request::Poll { sid }) => match connection(engine, endpoint, sid) {
             Some(conn) => polling::get(conn).await,
@@ -132,13 +144,12 @@ fn connection(engine: &Engine, endpoint: Endpoint, sid: &str) -> Option<Arc<Conn
     engine.connection(sid).filter(|conn| conn.endpoint() == endpoint)
 }
 
-fn open<B>(
+async fn open<B>(
     engine: &Arc<Engine>,
     endpoint: Endpoint,
     transport: TransportKind,
     request: Request<B>,
-    query: &str,
-    peer: Option<SocketAddr>,
+    arrival: Arrival,
 ) -> Response<Body>
 where
     B: Send + 'static,
@@ -156,23 +167,38 @@ where
         engine.metrics.handshake(name, "draining");
         return leaving();
     }
-    let secure = request
-        .headers()
-        .get("x-forwarded-proto")
-        .is_some_and(|proto| proto.as_bytes().starts_with(b"https"));
-    let handshake = Handshake::new(request.uri().path(), query, request.headers(), peer, secure);
-    match transport {
+    let options = &engine.config.http;
+    let (handshake, initial) = {
+        let head = RequestHead::new(&request, arrival, options.proxies.as_ref());
+        (Arc::new(Handshake::new(&head)), options.hooks.initial_headers(&head))
+    };
+    if let Err(refusal) = options.hooks.allow(engine, transport, &handshake).await {
+        return *refusal;
+    }
+    let sid = engine.mint();
+    let mut response = match transport {
         TransportKind::Polling => {
             engine.metrics.handshakes_ok[0].inc();
-            let conn = Conn::open(engine, endpoint, transport, Sink::Polling, handshake);
+            let conn = Conn::open(engine, endpoint, transport, Sink::Polling, sid, &handshake);
             let mut body = b"0".to_vec();
             body.extend_from_slice(open_text(&conn).as_bytes());
             engine.metrics.sent_polling(body.len());
             conn.opened();
             polling::packets(body)
         }
-        TransportKind::WebSocket => upgrade::open(engine, endpoint, request, handshake),
+        TransportKind::WebSocket => {
+            match upgrade::open(engine, endpoint, request, sid, handshake, arrival.own) {
+                Ok(response) => response,
+                Err(refusal) => return *refusal,
+            }
+        }
+    };
+    let headers = response.headers_mut();
+    if let Some(cookie) = options.cookie.as_ref().and_then(|cookie| cookie.header(sid.text().as_str())) {
+        headers.append(header::SET_COOKIE, cookie);
     }
+    hooks::add(initial, headers);
+    response
 }
 
 /// The JSON of the OPEN packet.

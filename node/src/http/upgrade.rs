@@ -11,6 +11,7 @@ use hyper_util::rt::TokioIo;
 use sha1::{Digest, Sha1};
 use sockeye_proto::{
     eio::{TransportKind, packet::Packet as EioPacket, request::RequestError, session::Lane},
+    id::Sid,
     ws::{Decoder, Flow, Frame, Opcode, close_frame, write_frame},
 };
 use tokio::{
@@ -106,21 +107,17 @@ impl Wire {
     }
 }
 
-/// Opens a session that is a WebSocket from the start.
+/// Opens a session that is a WebSocket from the start; the answer in any case.
 pub(crate) fn open<B>(
     engine: &Arc<Engine>,
     endpoint: Endpoint,
     mut request: Request<B>,
-    handshake: Handshake,
-) -> Response<Body> {
-    let foreign = request.extensions().get::<super::OwnAcceptLoop>().is_none();
-    let (response, upgrade) = match switch(&mut request) {
-        Ok(switched) => switched,
-        Err(response) => {
-            engine.metrics.handshake("websocket", "bad_request");
-            return *response;
-        }
-    };
+    sid: Sid,
+    handshake: Arc<Handshake>,
+    own: bool,
+) -> Result<Response<Body>, Box<Response<Body>>> {
+    let (response, upgrade) =
+        switch(&mut request).inspect_err(|_| engine.metrics.handshake("websocket", "bad_request"))?;
     let server = engine.clone();
     engine.spawn(async move {
         let Ok(upgraded) = upgrade.await else {
@@ -128,24 +125,30 @@ pub(crate) fn open<B>(
             return;
         };
         server.metrics.handshakes_ok[1].inc();
-        match Wire::recover(upgraded, foreign) {
+        match Wire::recover(upgraded, !own) {
             Wire::Tcp(stream, first) => {
-                let conn = welcome(&server, endpoint, Sink::Tcp(stream.clone()), handshake);
+                let conn = welcome(&server, endpoint, Sink::Tcp(stream.clone()), sid, &handshake);
                 drop(server);
                 task::run(conn, stream, Reader::new(Decoder::new()), first).await;
             }
             Wire::Other(stream) => {
-                let conn = welcome(&server, endpoint, Sink::Stream, handshake);
+                let conn = welcome(&server, endpoint, Sink::Stream, sid, &handshake);
                 drop(server);
                 Box::pin(task::run_stream(conn, stream, Reader::new(Decoder::new()), Vec::new())).await;
             }
         }
     });
-    response
+    Ok(response)
 }
 
-fn welcome(engine: &Arc<Engine>, endpoint: Endpoint, sink: Sink, handshake: Handshake) -> Arc<Conn> {
-    let conn = Conn::open(engine, endpoint, TransportKind::WebSocket, sink, handshake);
+fn welcome(
+    engine: &Arc<Engine>,
+    endpoint: Endpoint,
+    sink: Sink,
+    sid: Sid,
+    handshake: &Arc<Handshake>,
+) -> Arc<Conn> {
+    let conn = Conn::open(engine, endpoint, TransportKind::WebSocket, sink, sid, handshake);
     // The task that comes next sends it: no need to wake a flusher.
     conn.outbox.claim();
     let text = format!("0{}", open_text(&conn));

@@ -10,7 +10,7 @@ use super::{
     context::{Context, HandlerKind, Reply},
     socket::Socket,
 };
-use crate::{conn::handshake::Handshake, io::Io, reason::DisconnectReason, state::StateMap};
+use crate::{conn::handshake::HandshakeRef, io::Io, reason::DisconnectReason, state::StateMap};
 
 /// Why a handler was not called: what it asked for was not there, or was something else.
 #[derive(Debug)]
@@ -189,17 +189,6 @@ impl fmt::Debug for Params {
 impl FromContext for Params {
     fn from_context(context: &mut Context) -> Result<Self, Rejection> {
         Ok(Self(context.socket.0.ns.clone()))
-    }
-}
-
-/// The request that opened the connection, to keep.
-#[derive(Clone, Debug)]
-pub struct HandshakeRef(Arc<Handshake>);
-
-impl Deref for HandshakeRef {
-    type Target = Handshake;
-    fn deref(&self) -> &Handshake {
-        &self.0
     }
 }
 

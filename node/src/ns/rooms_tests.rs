@@ -5,7 +5,6 @@ use std::{
     sync::LazyLock,
 };
 
-use http::HeaderMap;
 use proptest::{collection::vec, prelude::*, sample::select};
 use sockeye_proto::{Limits, Time, eio::TransportKind, name::NamespacePath, sio::mux::Mux};
 
@@ -29,13 +28,13 @@ fn sockets(count: usize) -> Vec<Arc<SocketInner>> {
         let server =
             futures_util::FutureExt::now_or_never(Server::builder().bus("memory://rooms-tests").build());
         let engine = server.expect("it does not wait").expect("nothing is wrong").service().engine;
-        let handshake = Handshake::new("/", "", &HeaderMap::new(), None, false);
         let conn = Conn::open(
             &engine,
             crate::http::Endpoint::SocketIo,
             TransportKind::Polling,
             Sink::Polling,
-            handshake,
+            engine.mint(),
+            &Arc::new(Handshake::empty()),
         );
         let ns = engine.namespaces.get("/").expect("it is always there");
         (conn, ns)

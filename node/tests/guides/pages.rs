@@ -73,3 +73,63 @@ fn the_links_of_the_pages_lead_somewhere() {
         assert!(page == "README.md" || linked.contains(&page), "docs/README.md does not link {page}");
     }
 }
+
+#[test]
+fn every_option_of_the_program_is_explained() {
+    let help = std::process::Command::new(env!("CARGO_BIN_EXE_sockeye")).arg("--help").output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let page = read("docs/running.md");
+    let options = |text: &str| -> Vec<String> {
+        text.split(|sign: char| !(sign.is_ascii_lowercase() || sign.is_ascii_digit() || sign == '-'))
+            .filter(|word| word.len() > 2 && word.starts_with("--"))
+            .map(str::to_owned)
+            .collect()
+    };
+    let (there, explained) = (options(&help), options(&page));
+    assert!(there.len() > 20, "{help}");
+    for option in there.iter().filter(|option| *option != "--help" && *option != "--version") {
+        assert!(explained.contains(option), "docs/running.md does not explain {option}");
+    }
+    // The page's tables; elsewhere it mentions those of other programs.
+    for row in page.lines().filter(|line| line.starts_with("| `--")) {
+        let option = &options(row)[0];
+        assert!(there.contains(option), "there is no {option}");
+    }
+}
+
+/// The sources of a crate, all in one text.
+fn sources(folder: &Path, text: &mut String) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, text);
+        } else if path.extension().is_some_and(|kind| kind == "rs") {
+            text.push_str(&fs::read_to_string(path).unwrap());
+        }
+    }
+}
+
+#[test]
+fn the_metrics_that_pages_name_are_there() {
+    let mut code = String::new();
+    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut code);
+    let mut found = 0;
+    for page in
+        ["README.md", "docs/running.md", "docs/limits.md", "docs/guide/scaling.md", "docs/guide/acks.md"]
+            .into_iter()
+            .chain(["docs/guide/first-server.md", "docs/api-socket-io.md", "docs/api-python-socketio.md"])
+    {
+        let text = read(page);
+        let words = text.split(|sign: char| !(sign.is_ascii_alphanumeric() || sign == '_'));
+        for name in words.filter_map(|word| word.strip_prefix("sockeye_")) {
+            if ["bus", "emitter", "proto", "loadtest"].contains(&name) || name.ends_with('_') {
+                continue; // crates, families of metrics
+            }
+            found += 1;
+            let known =
+                code.contains(&format!("\"{name}\"")) || code.contains(&format!("\"sockeye_{name}\""));
+            assert!(known, "{page}: there is no sockeye_{name}");
+        }
+    }
+    assert!(found > 10);
+}

@@ -25,7 +25,7 @@ pub(crate) struct Http {
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    /// Names in lower case.
+    /// Names in lower case; several of one name are joined with `, `.
     pub(crate) headers: HashMap<String, String>,
     pub(crate) body: Vec<u8>,
 }
@@ -59,6 +59,17 @@ impl Http {
         self.request("POST", target, &[("content-type", "text/plain;charset=UTF-8")], body.as_bytes()).await
     }
 
+    /// A WebSocket handshake; 101 is an answer without a body.
+    pub(crate) async fn upgrade(&mut self, target: &str, headers: &[(&str, &str)]) -> Answer {
+        let handshake = [
+            ("connection", "Upgrade"),
+            ("upgrade", "websocket"),
+            ("sec-websocket-version", "13"),
+            ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ];
+        self.request("GET", target, &[&handshake, headers].concat(), b"").await
+    }
+
     pub(crate) async fn request(
         &mut self,
         method: &str,
@@ -73,7 +84,10 @@ impl Http {
     /// Sends a request and does not wait for its answer.
     pub(crate) async fn begin(&mut self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) {
         self.head = method == "HEAD";
-        let mut head = format!("{method} {target} HTTP/1.1\r\nhost: test\r\n");
+        let mut head = format!("{method} {target} HTTP/1.1\r\n");
+        if !headers.iter().any(|(name, _)| *name == "host") {
+            head.push_str("host: test\r\n");
+        }
         for (name, value) in headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
@@ -102,7 +116,22 @@ impl Http {
         patient("an HTTP answer, or the end", self.read_answer()).await
     }
 
-    async fn read_answer(&mut self) -> Option<Answer> {
+    /// The same, however long it takes.
+    pub(crate) async fn read_answer(&mut self) -> Option<Answer> {
+        let mut answer = self.read_head().await?;
+        let length = answer
+            .header("content-length")
+            .filter(|_| !self.head)
+            .map_or(0, |length| length.parse().expect("a length"));
+        assert_eq!(answer.header("transfer-encoding"), None, "no answer of ours is chunked");
+        while self.buffer.len() < length {
+            self.fill().await?;
+        }
+        answer.body = self.buffer.drain(..length).collect();
+        Some(answer)
+    }
+
+    async fn read_head(&mut self) -> Option<Answer> {
         let head_end = loop {
             if let Some(at) = self.buffer.windows(4).position(|four| four == b"\r\n\r\n") {
                 break at + 4;
@@ -112,18 +141,13 @@ impl Http {
         let head = String::from_utf8(self.buffer.drain(..head_end).collect()).expect("the head is text");
         let mut lines = head.lines();
         let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;
-        let headers: HashMap<String, String> = lines
-            .filter_map(|line| line.split_once(':'))
-            .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
-            .collect();
-        let length = headers.get("content-length").filter(|_| !self.head);
-        let length = length.map_or(0, |length| length.parse().expect("a length"));
-        assert!(!headers.contains_key("transfer-encoding"), "no answer of ours is chunked");
-        while self.buffer.len() < length {
-            self.fill().await?;
+        let mut headers: HashMap<String, String> = HashMap::new();
+        for (name, value) in lines.filter_map(|line| line.split_once(':')) {
+            let known = headers.entry(name.to_ascii_lowercase()).or_default();
+            *known =
+                if known.is_empty() { value.trim().to_owned() } else { format!("{known}, {}", value.trim()) };
         }
-        let body = self.buffer.drain(..length).collect();
-        Some(Answer { status, headers, body })
+        Some(Answer { status, headers, body: Vec::new() })
     }
 
     async fn fill(&mut self) -> Option<()> {

@@ -15,7 +15,7 @@ pub(crate) use http::{Answer, Http};
 pub(crate) use log::{Lines, Log, log};
 pub(crate) use polling::Polling;
 pub(crate) use server::{TestServer, cluster};
-pub(crate) use websocket::{Client, Frame};
+pub(crate) use websocket::{Client, Frame, frame};
 
 /// How long a test waits for what has to come. Long, because the machine may be busy; nothing waits for it to pass.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);

@@ -159,7 +159,7 @@ impl Client {
         client
     }
 
-    async fn read_open(&mut self) {
+    pub(crate) async fn read_open(&mut self) {
         let open = self.text().await;
         let json = open.strip_prefix('0').unwrap_or_else(|| panic!("{open:?} is no OPEN packet"));
         self.open = serde_json::from_str(json).expect("JSON");
@@ -351,4 +351,23 @@ impl Client {
 
 fn prefix(namespace: &str) -> String {
     if namespace == "/" { String::new() } else { format!("{namespace},") }
+}
+
+/// A frame as a client makes it, with a mask that changes nothing.
+pub(crate) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![first];
+    match payload.len() {
+        small @ 0..=125 => frame.push(0x80 | small as u8),
+        medium @ 126..=0xffff => {
+            frame.push(0x80 | 126);
+            frame.extend_from_slice(&(medium as u16).to_be_bytes());
+        }
+        large => {
+            frame.push(0x80 | 127);
+            frame.extend_from_slice(&(large as u64).to_be_bytes());
+        }
+    }
+    frame.extend_from_slice(&[0; 4]);
+    frame.extend_from_slice(payload);
+    frame
 }

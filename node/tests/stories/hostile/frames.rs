@@ -1,7 +1,7 @@
 //! Below the packets: what no WebSocket may send.
 
-use super::{MAX_PAYLOAD, Scene, frame};
-use crate::support::Client;
+use super::{MAX_PAYLOAD, Scene};
+use crate::support::{Client, frame};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn frames_against_the_rules_of_websocket() {

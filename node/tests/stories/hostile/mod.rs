@@ -73,22 +73,3 @@ impl Scene {
         self.node.stop().await;
     }
 }
-
-/// A frame as a client makes it, with a mask that changes nothing.
-fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    let mut frame = vec![first];
-    match payload.len() {
-        small @ 0..=125 => frame.push(0x80 | small as u8),
-        medium @ 126..=0xffff => {
-            frame.push(0x80 | 126);
-            frame.extend_from_slice(&(medium as u16).to_be_bytes());
-        }
-        large => {
-            frame.push(0x80 | 127);
-            frame.extend_from_slice(&(large as u64).to_be_bytes());
-        }
-    }
-    frame.extend_from_slice(&[0; 4]);
-    frame.extend_from_slice(payload);
-    frame
-}

@@ -7,8 +7,8 @@ use sockeye::{Limits, Socket, State};
 use tokio::sync::Semaphore;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::{Scene, frame};
-use crate::support::{Client, Log, Polling, TestServer, log};
+use super::Scene;
+use crate::support::{Client, Log, Polling, TestServer, frame, log};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn packets_that_are_none() {
