@@ -5,7 +5,7 @@
 set -euo pipefail
 
 declare -A packages=(
-  [build]='cc:gcc make:make pkg-config:pkg-config git:git curl:curl'
+  [build]='cc:gcc c++:g++ make:make pkg-config:pkg-config git:git curl:curl'
   [cluster]='redis-server:redis-server redis-cli:redis-tools nginx:nginx prometheus:prometheus promtool:prometheus'
   [interop]='node:nodejs npm:npm python3:python3 chromium:chromium'
   [lint]='shellcheck:shellcheck docker-compose:docker-compose'

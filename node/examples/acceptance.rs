@@ -8,8 +8,8 @@ use prometheus::IntCounter;
 use serde::Deserialize;
 use sockeye::{
     Args, Auth, CallError, Class, ConnectRefused, Cookie, Cors, Data, DisconnectReason, EventName,
-    HandshakeRef, Io, NamespaceBuilder, NamespaceClass, Params, RoomName, Server, Socket, Spread, Value,
-    engineio,
+    HandshakeRef, Io, NamespaceBuilder, NamespaceClass, Params, Parsers, RoomName, Server, Socket, Spread,
+    Value, engineio,
 };
 use tokio::{
     net::TcpListener,
@@ -52,6 +52,9 @@ struct Flags {
     /// Allowed origins beside the own one, `*` for any.
     #[arg(long)]
     cors: Vec<String>,
+    /// How packets are written.
+    #[arg(long, value_parser = ["json", "msgpack"], default_value = "json")]
+    parser: String,
     /// Foreign clusters to take part in: `python`.
     #[arg(long, value_delimiter = ',')]
     bridge: Vec<String>,
@@ -86,6 +89,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .ping_interval(millis(flags.ping_interval_ms))
         .ping_timeout(millis(flags.ping_timeout_ms))
         .max_payload(flags.max_payload)
+        .parser(if flags.parser == "msgpack" { Parsers::MsgPack } else { Parsers::Json })
         .allow_upgrades(!flags.no_upgrades)
         .connect_timeout(millis(flags.connect_timeout_ms))
         .cors(match flags.cors.as_slice() {

@@ -16,7 +16,7 @@ use tokio::{
     task::{AbortHandle, JoinHandle},
 };
 
-use crate::metrics::Metrics;
+use crate::{io::Io, metrics::Metrics};
 
 /// The background tasks of one server.
 pub(crate) struct Background {
@@ -129,6 +129,60 @@ impl Background {
         };
         handles.iter().flatten().for_each(AbortHandle::abort);
         handles.len()
+    }
+}
+
+impl Io {
+    /// Runs something in the background that ends with the server.
+    ///
+    /// When the server ends, [`shutting_down`](Self::shutting_down) is ready; tasks that have not ended by themselves when the
+    /// [shutdown timeout](crate::ServerBuilder::shutdown_timeout) is over are cut off where they wait. None is left when
+    /// [`Server::shutdown`](crate::Server::shutdown) returns. A panic ends the task and nothing else; how tasks ended is counted
+    /// in `sockeye_background_tasks_ended_total`.
+    ///
+    /// ```
+    /// # fn run(io: sockeye::Io) {
+    /// use std::time::Duration;
+    ///
+    /// io.spawn({
+    ///     let io = io.clone();
+    ///     async move {
+    ///         let mut every_second = tokio::time::interval(Duration::from_secs(1));
+    ///         loop {
+    ///             tokio::select! {
+    ///                 _ = every_second.tick() => drop(io.emit("tick", ())),
+    ///                 () = io.shutting_down() => return, // the place to save what has to be kept
+    ///             }
+    ///         }
+    ///     }
+    /// });
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn spawn<F>(&self, task: F) -> JoinHandle<F::Output>
+    where
+        F: Future<Output: Send + 'static> + Send + 'static,
+    {
+        self.engine.background.spawn(task)
+    }
+
+    /// Runs something that blocks on a thread of its own. The end of the server waits for it as for other background tasks,
+    /// but cannot cut it off.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn spawn_blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> JoinHandle<T> {
+        self.engine.background.spawn_blocking(work)
+    }
+
+    /// Ready when the server begins to end.
+    pub fn shutting_down(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.engine.background.end_announced()
     }
 }
 

@@ -4,7 +4,7 @@
 //!
 //! * [`builder`](ServerBuilder): its settings and handlers; [`server`](Server): run it, or mount it in an axum application
 //! * [`Io`], [`Broadcast`]: the server and its clients, from anywhere in the application
-//! * [`Socket`]: one client in one namespace
+//! * [`Socket`]: one client in one namespace; [`RemoteSocket`]: one of any node
 //! * [`NamespaceBuilder`]: registering handlers; what they may take is [`FromContext`], what they may return [`IntoAck`]
 //! * `ns`: namespaces, rooms, acks, mailboxes
 //! * `conn`: connections: sessions, outboxes, the flusher, the timer
@@ -70,6 +70,7 @@
 mod admin;
 mod background;
 mod builder;
+mod changed;
 mod cluster;
 mod conn;
 mod engine;
@@ -80,6 +81,7 @@ mod guides;
 mod http;
 mod io;
 mod limits;
+mod local;
 mod log;
 mod metrics;
 mod ns;
@@ -102,11 +104,12 @@ pub use sockeye_proto::{
 
 pub use crate::{
     builder::{BuildError, ServerBuilder},
+    changed::Changed,
     conn::{
         handshake::{Handshake, HandshakeRef},
         outbox::{OutboxLimits, SlowPolicy},
     },
-    error::{Answer, CallError, EmitError, Gathered, Partial},
+    error::{Answer, CallError, DataError, EmitError, Gathered, Partial},
     http::{
         cookie::{Cookie, SameSite},
         cors::Cors,
@@ -114,19 +117,22 @@ pub use crate::{
         hooks::Forbidden,
         proxies::TrustedProxies,
     },
-    io::{Io, WeakIo},
+    io::{Io, NamespaceInfo, RoomInfo, WeakIo},
     limits::LimitsMode,
     ns::{
+        answers::Acks,
         builder::NamespaceBuilder,
         class::{Call, Class, Method, NamespaceClass},
         connect::ConnectRefused,
         context::{Context, HandlerKind},
         extract::{AckSender, Attachments, Auth, EventName, FromContext, Params, Rejection, State},
+        fetch::{FetchSockets, SocketPage, SocketPages},
         handler::{AckFailed, Arguments, Fallible, Handler, IntoAck, IntoConnect, Plain},
         hooks::{HandlerError, HandlerErrorKind, Outgoing, Recipients},
         middleware::{EventRefused, IntoStep},
         namespaces::NamespaceRequest,
-        operator::{Acks, Broadcast},
+        operator::Broadcast,
+        remote::RemoteSocket,
         socket::{IntoRooms, Socket},
         unicast::Unicast,
     },

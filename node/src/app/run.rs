@@ -106,6 +106,7 @@ fn builder(config: &Config) -> ServerBuilder {
         .upgrade_timeout(config.upgrade_timeout)
         .allow_upgrades(config.upgrades)
         .transports(config.transports.clone())
+        .parser(config.parser.clone())
         .limits(config.limits.clone())
         .limits_mode(config.limits_mode)
         .outbox_limits(config.outbox)

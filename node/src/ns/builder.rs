@@ -17,7 +17,7 @@ use super::{
     middleware::{IntoStep, erase_step},
     socket::Socket,
 };
-use crate::{io::RESERVED_SERVER_EVENTS, state::StateMap};
+use crate::{io::RESERVED_BETWEEN_SERVERS, state::StateMap};
 
 pub(crate) type Check = Box<dyn FnOnce(&StateMap) -> Result<(), String>>;
 
@@ -358,7 +358,7 @@ impl NamespaceBuilder {
         R: IntoAck<K>,
         K: 'static,
     {
-        if RESERVED_SERVER_EVENTS.contains(&event) {
+        if RESERVED_BETWEEN_SERVERS.contains(&event) {
             let what = format!("on_server_event({event:?}): the name is reserved, no node can send it");
             self.checks.push(Box::new(move |_| Err(what)));
         }

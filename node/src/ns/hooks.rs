@@ -75,16 +75,21 @@ impl Outgoing<'_> {
 }
 
 impl Namespace {
+    /// Whether anybody wants to see what is sent.
+    pub(crate) fn is_watched(&self) -> bool {
+        !self.handlers.any_outgoing.is_empty()
+    }
+
     /// Shows an event that is about to be sent to many to those who look on.
     pub(crate) fn show_broadcast(&self, engine: &Engine, packet: &Packet, target: &Target) {
-        if !self.handlers.any_outgoing.is_empty() {
+        if self.is_watched() {
             self.show(engine, packet, Recipients::Rooms { rooms: &target.rooms, except: &target.except });
         }
     }
 
     /// The same for an event to one socket.
     pub(crate) fn show_unicast(&self, engine: &Engine, packet: &Packet, socket: &SocketId) {
-        if !self.handlers.any_outgoing.is_empty() {
+        if self.is_watched() {
             self.show(engine, packet, Recipients::Socket(socket));
         }
     }

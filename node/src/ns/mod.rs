@@ -2,12 +2,15 @@
 //! push packets to, and nothing of HTTP or the bus.
 
 pub(crate) mod acks;
+pub(crate) mod answers;
 mod blocking;
 pub(crate) mod builder;
 pub(crate) mod class;
 pub(crate) mod connect;
 pub(crate) mod context;
+pub(crate) mod describe;
 pub(crate) mod extract;
+pub(crate) mod fetch;
 pub(crate) mod handler;
 pub(crate) mod hooks;
 pub(crate) mod inbox;
@@ -17,6 +20,7 @@ pub(crate) mod namespaces;
 pub(crate) mod operator;
 pub(crate) mod pattern;
 pub(crate) mod rate;
+pub(crate) mod remote;
 pub(crate) mod rooms;
 mod session;
 pub(crate) mod socket;

@@ -3,9 +3,11 @@
 //! Sharded by socket, not by room: joining, leaving and disconnecting take exactly one lock, a huge room is never held by
 //! one lock for its whole fan-out, and a reconnect storm into one hot room is spread over all shards.
 
+mod page;
+
 use std::{
     cell::RefCell,
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     hash::{BuildHasher, RandomState},
     sync::Arc,
 };
@@ -15,6 +17,7 @@ use sockeye_proto::{bus::Target, id::SocketId, name::RoomName};
 
 use super::socket::SocketInner;
 use crate::limits::{Guard, Limit};
+pub(crate) use page::Page;
 
 /// From this many members on a position map makes leaving independent of the room's size.
 const MAPPED: usize = 64;
@@ -37,6 +40,13 @@ impl Members {
         if self.positions.is_none() && self.list.len() > MAPPED {
             self.positions =
                 Some(Box::new(self.list.iter().enumerate().map(|(at, slot)| (*slot, at as u32)).collect()));
+        }
+    }
+
+    fn contains(&self, slot: u32) -> bool {
+        match &self.positions {
+            Some(positions) => positions.contains_key(&slot),
+            None => self.list.contains(&slot),
         }
     }
 
@@ -74,6 +84,9 @@ struct Shard {
     free: Vec<u32>,
     by_id: HashMap<SocketId, u32>,
     rooms: HashMap<RoomName, Members>,
+    /// Slots of sockets whose connect handler has not decided: what is sent to their rooms waits for them, but nobody is
+    /// told that they are there.
+    connecting: HashSet<u32>,
 }
 
 /// The room index. Its locks come before an outbox's and after no other; nothing waits and no handler runs under them.
@@ -101,7 +114,7 @@ impl Rooms {
         &self.shards[self.hasher.hash_one(id) as usize & (self.shards.len() - 1)]
     }
 
-    /// Adds a socket, in the room of its id only.
+    /// Adds a socket whose connect handler has not decided, in the room of its id only.
     pub(crate) fn insert(&self, socket: &Arc<SocketInner>) {
         let mut shard = self.shard(&socket.id).write();
         // A client of Engine.IO 3 that joins again has the same id again, perhaps before its last socket was removed.
@@ -120,6 +133,22 @@ impl Rooms {
             }
         };
         shard.by_id.insert(socket.id.clone(), at);
+        shard.connecting.insert(at);
+    }
+
+    /// The connect handler let the socket in: from now on it is counted and listed.
+    pub(crate) fn confirm(&self, socket: &SocketInner) {
+        let mut shard = self.shard(&socket.id).write();
+        if let Some(&at) = shard.by_id.get(&socket.id)
+            && let Some(slot) = &shard.slots[at as usize]
+            && std::ptr::eq(Arc::as_ptr(&slot.socket), socket)
+        {
+            shard.connecting.remove(&at);
+            if shard.connecting.is_empty() {
+                // A storm of connections leaves no memory behind.
+                shard.connecting = HashSet::new();
+            }
+        }
     }
 
     /// Removes a socket from everything; returns the rooms that it was in, its own among them.
@@ -144,6 +173,14 @@ impl Rooms {
         let shard = self.shard(id).read();
         let at = *shard.by_id.get(id)?;
         shard.slots[at as usize].as_ref().map(|slot| slot.socket.clone())
+    }
+
+    /// A socket that was let in.
+    pub(crate) fn get_connected(&self, id: &SocketId) -> Option<Arc<SocketInner>> {
+        let shard = self.shard(id).read();
+        let at = *shard.by_id.get(id)?;
+        let slot = shard.slots[at as usize].as_ref()?;
+        (!shard.connecting.contains(&at)).then(|| slot.socket.clone())
     }
 
     /// False if there is no such socket. Rooms beyond a limit are not joined, which is counted.
@@ -199,24 +236,20 @@ impl Rooms {
         Some(rooms)
     }
 
-    /// Makes every target enter the rooms.
-    pub(crate) fn join_all(&self, target: &Target, rooms: &[RoomName], guard: &Guard) {
-        for socket in self.collect(target) {
-            self.join(&socket.id, rooms, guard);
-        }
+    /// Makes every target enter the rooms; returns how many targets there were.
+    pub(crate) fn join_all(&self, target: &Target, rooms: &[RoomName], guard: &Guard) -> usize {
+        self.collect(target).into_iter().filter(|socket| self.join(&socket.id, rooms, guard)).count()
     }
 
-    /// Makes every target leave the rooms.
-    pub(crate) fn leave_all(&self, target: &Target, rooms: &[RoomName]) {
-        for socket in self.collect(target) {
-            self.leave(&socket.id, rooms);
-        }
+    /// Makes every target leave the rooms; returns how many targets there were.
+    pub(crate) fn leave_all(&self, target: &Target, rooms: &[RoomName]) -> usize {
+        self.collect(target).into_iter().filter(|socket| self.leave(&socket.id, rooms)).count()
     }
 
-    /// Empties a room.
-    pub(crate) fn close(&self, room: &RoomName) {
+    /// Empties a room; returns how many were in it.
+    pub(crate) fn close(&self, room: &RoomName) -> usize {
         let target = Target { rooms: std::iter::once(room.clone()).collect(), ..Target::default() };
-        self.leave_all(&target, std::slice::from_ref(room));
+        self.leave_all(&target, std::slice::from_ref(room))
     }
 
     pub(crate) fn collect(&self, target: &Target) -> Vec<Arc<SocketInner>> {
@@ -250,37 +283,24 @@ impl Rooms {
         }
     }
 
-    /// How many sockets the target means.
+    /// How many connected sockets the target means.
     pub(crate) fn count(&self, target: &Target) -> usize {
-        if target.except.is_empty() && target.rooms.len() <= 1 {
-            return self
-                .shards
-                .iter()
-                .map(|shard| {
-                    let shard = shard.read();
-                    match target.rooms.first() {
-                        None => shard.by_id.len(),
-                        Some(room) => {
-                            shard.rooms.get(room).map_or(0, |members| members.list.len())
-                                + usize::from(shard.own_room(room).is_some())
-                        }
-                    }
-                })
-                .sum();
+        let each =
+            |count: &dyn Fn(&Shard) -> usize| self.shards.iter().map(|shard| count(&shard.read())).sum();
+        match (target.rooms.as_slice(), target.except.is_empty()) {
+            ([], true) => each(&|shard| shard.by_id.len() - shard.connecting.len()),
+            ([room], true) => each(&|shard| shard.count(room)),
+            _ => {
+                let mut count = 0;
+                self.each_connected(target, |_| count += 1);
+                count
+            }
         }
-        let mut count = 0;
-        self.select(target, |_| count += 1);
-        count
     }
 
     /// Whether nobody on this node is in the namespace.
     pub(crate) fn is_empty(&self) -> bool {
         self.shards.iter().all(|shard| shard.read().by_id.is_empty())
-    }
-
-    /// Number of named rooms with a member; a room that spans shards counts once in each.
-    pub(crate) fn room_count(&self) -> usize {
-        self.shards.iter().map(|shard| shard.read().rooms.len()).sum()
     }
 }
 
@@ -289,6 +309,7 @@ impl Shard {
     fn vacate(&mut self, at: u32) -> Option<Slot> {
         let slot = self.slots[at as usize].take()?;
         self.free.push(at);
+        self.connecting.remove(&at);
         for room in &slot.rooms {
             self.leave_room(room, at);
         }

@@ -15,7 +15,7 @@ javascript() { node --test --test-reporter=./js/support/reporter.mjs --test-conc
 pythons() { (cd python && ../.venv/bin/python -m pytest "$@"); }
 suite() {
   case $1 in
-    javascript) javascript 2 js/rows.test.mjs js/nginx.test.mjs js/namespaces.test.mjs js/disconnects.test.mjs js/server.test.mjs js/hostile.test.mjs ;;
+    javascript) javascript 2 js/rows.test.mjs js/msgpack.test.mjs js/nginx.test.mjs js/namespaces.test.mjs js/disconnects.test.mjs js/server.test.mjs js/hostile.test.mjs ;;
     python) pythons test_rows.py test_namespaces.py ;;
     emitters) pythons test_emitters.py ;;
     bridge) pythons test_bridge.py ;;

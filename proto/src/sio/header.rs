@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::parser::event_name;
 use super::{PacketKind, json};
+use crate::name::NamespacePath;
 use crate::{DecodeError, Limits};
 
 /// Event names that mean something else to the libraries on both sides; JavaScript's parser refuses them too.
@@ -132,8 +133,9 @@ pub(super) fn namespace<'a>(path: &'a str, limits: &Limits) -> Result<&'a str, D
     if path.len() > limits.max_namespace_len {
         return Err(DecodeError::NamespaceTooLong);
     }
-    // One control character separates the packets of a polling payload, in which our answer may have to name it.
-    if !path.starts_with('/') || path.bytes().any(|byte| byte.is_ascii_control()) {
+    // A comma ends it where packets are text, and one control character separates those in a polling payload, in which
+    // our answer may have to name it.
+    if !NamespacePath::can_travel(path) {
         return Err(DecodeError::BadNamespace);
     }
     Ok(path)

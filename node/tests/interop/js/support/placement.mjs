@@ -13,7 +13,7 @@ export class Placement {
   }
   async open(options = {}) {
     const { url, node, ...placed } = this.place(this.clients.length);
-    const client = await open(url, { namespace: this.namespace, ...placed, ...options });
+    const client = await open(url, { namespace: this.namespace, ...this.cluster.client, ...placed, ...options });
     this.clients.push(client);
     client.mode = placed.mode;
     client.node = node ?? (await nodeOf(this.cluster, client));
@@ -39,7 +39,7 @@ export class Placement {
 export async function nodeOf(cluster, client) {
   cluster.others ??= await Promise.all(
     cluster.nodes.map(async (url) => {
-      const direct = await open(url, { mode: "websocket" });
+      const direct = await open(url, { mode: "websocket", ...cluster.client });
       const [[id]] = await direct.ask("bus-ping");
       direct.close();
       return id;
