@@ -1,11 +1,11 @@
-// A stock socket.io-client that remembers what it received, so that a test asks for events in any order and never misses one.
-import assert from "node:assert/strict";
+// A stock socket.io-client.
 import http from "node:http";
 import { io as version4 } from "socket.io-client";
 import version1 from "socket.io-client-1";
 import version2 from "socket.io-client-2";
 import { io as version3 } from "socket.io-client-3";
 
+import { Inbox } from "./inbox.mjs";
 import { within } from "./wait.mjs";
 
 export const modes = ["polling", "websocket", "upgrade"];
@@ -26,49 +26,25 @@ function onEvent(socket, note) {
   };
 }
 
-export class Client {
+export class Client extends Inbox {
   constructor(socket) {
+    super();
     this.socket = socket;
-    this.received = [];
-    this.waiting = [];
     this.reason = new Promise((resolve) => socket.once("disconnect", resolve));
-    onEvent(socket, (event, ...args) => {
-      const index = this.waiting.findIndex((waiter) => waiter.event === event);
-      if (index >= 0) this.waiting.splice(index, 1)[0].resolve(args);
-      else this.received.push([event, args]);
-    });
+    onEvent(socket, (...args) => this.note(...args));
   }
 
   get sid() {
     return this.socket.id;
   }
 
-  /** The arguments of the next event of that name, oldest first. */
-  next(event) {
-    const index = this.received.findIndex(([name]) => name === event);
-    if (index >= 0) return Promise.resolve(this.received.splice(index, 1)[0][1]);
-    return within(`event ${event}`, new Promise((resolve) => this.waiting.push({ event, resolve })));
-  }
-
-  /** The arguments of all events of that name that have come and were not asked for yet. */
-  pending(event) {
-    return this.received.filter(([name]) => name === event).map(([, args]) => args);
-  }
-
   emit(...args) {
     this.socket.emit(...args);
   }
 
-  /** Emits and resolves to the arguments of the ack. */
-  call(event, ...args) {
-    return within(`ack of ${event}`, new Promise((resolve) => this.socket.emit(event, ...args, (...answer) => resolve(answer))));
-  }
-
-  /** The one argument of the ack. */
-  async ask(event, ...args) {
-    const answer = await this.call(event, ...args);
-    assert.equal(answer.length, 1, `the ack of ${event} has one argument: ${JSON.stringify(answer)}`);
-    return answer[0];
+  /** Emits and calls `acked` with the list of the ack's arguments. */
+  request(event, args, acked) {
+    this.socket.emit(event, ...args, (...answer) => acked(answer));
   }
 
   /** Answers `event` with the arguments that `reply` returns, as a list; it may be asynchronous. */
@@ -77,6 +53,11 @@ export class Client {
       const ack = args.pop();
       ack(...(await reply(...args)));
     });
+  }
+
+  /** Disconnects instead of answering `event`. */
+  leaveOn(event) {
+    this.socket.on(event, () => this.close());
   }
 
   close() {

@@ -7,13 +7,13 @@ import { metric } from "./cluster.mjs";
 let rooms = 0;
 
 export class Placement {
-  /** `place(index)` says for the client of that number: { url, node?, ...options of open }. */
+  /** `place(index)` says for the client of that number: { url, node?, open?, ...options of open }. */
   constructor(cluster, namespace, place) {
     Object.assign(this, { cluster, namespace, place, clients: [] });
   }
   async open(options = {}) {
-    const { url, node, ...placed } = this.place(this.clients.length);
-    const client = await open(url, { namespace: this.namespace, ...this.cluster.client, ...placed, ...options });
+    const { url, node, open: opened = open, ...placed } = this.place(this.clients.length);
+    const client = await opened(url, { namespace: this.namespace, ...this.cluster.client, ...placed, ...options });
     this.clients.push(client);
     client.mode = placed.mode;
     client.node = node ?? (await nodeOf(this.cluster, client));
