@@ -77,10 +77,9 @@ public class Remote {
             }
             IO.Options.class.getField("auth").set(options, map);
         }
-        Socket socket = IO.socket(order.getString("url"), options);
+        String namespace = order.getString("namespace");
+        Socket socket = IO.socket(order.getString("url") + namespace, options);
         sockets.put(client, socket);
-        String path = new java.net.URI(order.getString("url")).getPath();
-        String namespace = path.isEmpty() ? "/" : path;
         JSONObject headers = order.optJSONObject("headers");
         if (headers != null) addHeaders(socket, headers);
         // Neither version can listen to every event.

@@ -4,11 +4,11 @@ import { after } from "node:test";
 import { modes } from "./support/client.mjs";
 import { Cluster } from "./support/cluster.mjs";
 import { Placement, suite, turn } from "./support/placement.mjs";
-import { Remote } from "./support/remote.mjs";
+import { RemoteProcess } from "./support/remote.mjs";
 import { rows } from "./rows.mjs";
 
 const cluster = await Cluster.up();
-const java = Remote.java(2);
+const java = RemoteProcess.java(2);
 after(async () => {
   await java.close();
   await cluster.down();

@@ -29,8 +29,9 @@ export const rows = [
     name: "(on connect): `auth` with the auth object, {} without",
     async run(t) {
       const auth = { token: "good", nested: { list: [1, "two", null] } };
-      const [given] = await (await t.open({ auth })).next("auth");
-      assert.deepEqual(given, auth);
+      const query = { token: "good", other: "1 & 2" };
+      const a = await t.open({ auth, query });
+      assert.deepEqual(await a.next("auth"), [{ auth, query, nothing: {} }[a.authBy]]);
       const [none] = await (await t.open()).next("auth");
       assert.deepEqual(none, {});
     },
@@ -323,10 +324,11 @@ export const rows = [
     name: "env: a header in any case, a query value, null",
     async run(t) {
       const a = await t.open({ headers: { "X-Test-Header": "value of it" }, query: { colour: "grün & blau" } });
-      assert.equal(await a.ask("env", "x-test-header"), "value of it");
-      assert.equal(await a.ask("env", "X-TEST-HEADER"), "value of it");
+      const sent = a.sendsHeaders ? "value of it" : null;
+      assert.equal(await a.ask("env", "x-test-header"), sent);
+      assert.equal(await a.ask("env", "X-TEST-HEADER"), sent);
       assert.equal(await a.ask("env", "query:colour"), "grün & blau");
-      assert.equal(await a.ask("env", "query:EIO"), "4");
+      assert.equal(await a.ask("env", "query:EIO"), a.protocol);
       assert.equal(await a.ask("env", "x-absent"), null);
       assert.equal(await a.ask("env", "query:absent"), null);
     },
@@ -388,7 +390,8 @@ export const rows = [
         }
       };
       goes.close();
-      for (const client of [watcher, other]) assert.equal(await left(client, goneSid), "client namespace disconnect");
+      const reasons = ["client namespace disconnect", ...(goes.hasty ? ["transport close"] : [])];
+      for (const client of [watcher, other]) assert.ok(reasons.includes(await left(client, goneSid)));
       await watcher.ask("kick", kickedSid);
       for (const client of [watcher, other]) assert.equal(await left(client, kickedSid), "server namespace disconnect");
     },

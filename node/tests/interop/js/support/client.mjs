@@ -10,7 +10,7 @@ import { within } from "./wait.mjs";
 
 export const modes = ["polling", "websocket", "upgrade"];
 const libraries = { 1: version1, 2: version2, 3: version3, 4: version4 };
-const transports = { polling: ["polling"], websocket: ["websocket"], upgrade: ["polling", "websocket"] };
+export const transports = { polling: ["polling"], websocket: ["websocket"], upgrade: ["polling", "websocket"] };
 
 /** Calls `note` with every event that wants no ack. */
 function onEvent(socket, note) {
@@ -27,9 +27,10 @@ function onEvent(socket, note) {
 }
 
 export class Client extends Inbox {
-  constructor(socket) {
+  constructor(socket, version = 4) {
     super();
     this.socket = socket;
+    if (version < 3) Object.assign(this, { protocol: "3", authBy: socket.nsp === "/" ? "nothing" : "query" });
     this.reason = new Promise((resolve) => socket.once("disconnect", resolve));
     onEvent(socket, (...args) => this.note(...args));
   }
@@ -79,7 +80,7 @@ export function prepare(url, { mode = "upgrade", namespace = "/", version = 4, h
 /** Connects; in mode "upgrade" it resolves when the connection is a WebSocket. */
 export async function open(url, options = {}) {
   const socket = prepare(url, options);
-  const client = new Client(socket);
+  const client = new Client(socket, options.version);
   await within(
     `connection to ${url}`,
     new Promise((resolve, reject) => {

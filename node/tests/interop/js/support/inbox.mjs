@@ -4,6 +4,12 @@ import assert from "node:assert/strict";
 import { within } from "./wait.mjs";
 
 export class Inbox {
+  /** The version of Engine.IO that it speaks. */
+  protocol = "4";
+  /** What the server takes for its authentication. */
+  authBy = "auth";
+  /** Whether it can add headers of its own: a browser's WebSocket cannot. */
+  sendsHeaders = true;
   received = [];
   waiting = [];
 

@@ -3,30 +3,24 @@ import { spawn } from "node:child_process";
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
 
+import { transports } from "./client.mjs";
 import { Inbox } from "./inbox.mjs";
 import { until, within } from "./wait.mjs";
 
 const interop = resolve(new URL(".", import.meta.url).pathname, "../..");
-const transports = { polling: ["polling"], websocket: ["websocket"], upgrade: ["polling", "websocket"] };
 
 const wrap = (key, value) => (value?.type === "Buffer" ? { $bytes: Buffer.from(value.data).toString("base64") } : value);
 const unwrap = (key, value) => (typeof value?.$bytes === "string" ? Buffer.from(value.$bytes, "base64") : value);
 
-/** A process that holds any number of clients of one library. */
+/** Somebody who holds any number of clients of one library. `write` hands a line to it, its lines come by `hear`; `traits` are those of its clients. */
 export class Remote {
-  /** Version 1 (Engine.IO 3) or 2 (Engine.IO 4) of the Java client. */
-  static java(version) {
-    return new Remote("java", ["-XX:TieredStopAtLevel=1", "-cp", join(interop, `java/lib/${version}/*`), join(interop, "java/Remote.java")]);
+  constructor(write, traits) {
+    Object.assign(this, { write, traits, clients: new Map(), asked: new Map(), count: 0 });
   }
-  constructor(command, args) {
-    this.process = spawn(command, args, { stdio: ["pipe", "pipe", "inherit"] });
-    this.clients = new Map();
-    this.asked = new Map();
-    this.count = 0;
-    this.ended = new Promise((end) => this.process.once("exit", end));
-    createInterface({ input: this.process.stdout }).on("line", (line) => this.hear(JSON.parse(line, unwrap)));
+  hear(line) {
+    this.take(JSON.parse(line, unwrap));
   }
-  hear({ id, client, ok, error, heard, asked, args, ack, gone }) {
+  take({ id, client, ok, error, heard, asked, args, ack, gone }) {
     if (id !== undefined) {
       const { resolve, reject } = this.asked.get(id);
       this.asked.delete(id);
@@ -40,7 +34,7 @@ export class Remote {
     else if (asked) one.replies.get(asked)(args, ack);
   }
   tell(order) {
-    this.process.stdin.write(`${JSON.stringify({ args: [], ...order }, wrap)}\n`);
+    this.write(JSON.stringify({ args: [], ...order }, wrap));
   }
   ask(order, resolve, reject) {
     const id = (this.count += 1);
@@ -57,15 +51,37 @@ export class Remote {
   /** Takes the options of client.mjs' open. */
   open = async (url, { mode = "upgrade", namespace = "/", headers, query, auth } = {}) => {
     const name = String((this.count += 1));
-    const client = new RemoteClient(this, name);
+    const client = new RemoteClient(this, name, namespace, mode);
     this.clients.set(name, client);
     client.sid = await this.answerTo({
-      do: "open", client: name, url: url + (namespace === "/" ? "" : namespace), transports: transports[mode], headers, auth,
+      do: "open", client: name, url, namespace, transports: transports[mode], headers, auth,
       query: query && String(new URLSearchParams(query)),
     });
     if (mode === "upgrade") await until("the upgrade", async () => (await client.ask("transport")) === "websocket");
     return client;
   };
+}
+
+/** A process of its own. */
+export class RemoteProcess extends Remote {
+  /** Version 1 (Engine.IO 3) or 2 (Engine.IO 4) of the Java client. */
+  static java(version) {
+    const args = ["-XX:TieredStopAtLevel=1", "-cp", join(interop, `java/lib/${version}/*`), join(interop, "java/Remote.java")];
+    return new RemoteProcess("java", args, version === 1 ? { protocol: "3", authBy: "query" } : {});
+  }
+  /** A version of python-socketio, and what came with it; without one, the newest, for Engine.IO alone. */
+  static python(version) {
+    const environment = version ? `.venv-versions/${version}` : ".venv";
+    // Over WebSocket it may close its connection before it has sent the packet that says so.
+    return new RemoteProcess(join(interop, environment, "bin/python"), [join(interop, "python/remote.py")], { protocol: "3", authBy: "nothing", hasty: true });
+  }
+  constructor(command, args, traits) {
+    const process = spawn(command, args, { stdio: ["pipe", "pipe", "inherit"] });
+    super((line) => process.stdin.write(`${line}\n`), traits);
+    this.process = process;
+    this.ended = new Promise((end) => process.once("exit", end));
+    createInterface({ input: process.stdout }).on("line", (line) => this.hear(line));
+  }
   close() {
     this.process.stdin.end();
     return within("the end of the clients' process", this.ended).catch(() => this.process.kill("SIGKILL"));
@@ -73,9 +89,11 @@ export class Remote {
 }
 
 class RemoteClient extends Inbox {
-  constructor(remote, name) {
+  constructor(remote, name, namespace, mode) {
     super();
-    Object.assign(this, { remote, name, replies: new Map() });
+    Object.assign(this, remote.traits, { remote, name, replies: new Map() });
+    if (namespace === "/" && this.authBy === "query") this.authBy = "nothing";
+    if (remote.traits.isBrowser) this.sendsHeaders = mode !== "websocket";
     this.reason = new Promise((resolve) => { this.gone = resolve; });
   }
   emit(event, ...args) {
