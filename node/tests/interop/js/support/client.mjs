@@ -30,13 +30,15 @@ export class Client extends Inbox {
   constructor(socket, version = 4) {
     super();
     this.socket = socket;
-    if (version < 3) Object.assign(this, { protocol: "3", authBy: socket.nsp === "/" ? "nothing" : "query" });
+    if (version < 3) Object.assign(this, { protocol: "3", authBy: "query" });
+    // Version 1 does not know that its id has the namespace before it, as the server knows it.
+    this.before = version === 1 && socket.nsp !== "/" ? `${socket.nsp}#` : "";
     this.reason = new Promise((resolve) => socket.once("disconnect", resolve));
     onEvent(socket, (...args) => this.note(...args));
   }
 
   get sid() {
-    return this.socket.id;
+    return this.before + this.socket.id;
   }
 
   emit(...args) {

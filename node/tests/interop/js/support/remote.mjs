@@ -51,7 +51,7 @@ export class Remote {
   /** Takes the options of client.mjs' open. */
   open = async (url, { mode = "upgrade", namespace = "/", headers, query, auth } = {}) => {
     const name = String((this.count += 1));
-    const client = new RemoteClient(this, name, namespace, mode);
+    const client = new RemoteClient(this, name, mode);
     this.clients.set(name, client);
     client.sid = await this.answerTo({
       do: "open", client: name, url, namespace, transports: transports[mode], headers, auth,
@@ -73,7 +73,7 @@ export class RemoteProcess extends Remote {
   static python(version) {
     const environment = version ? `.venv-versions/${version}` : ".venv";
     // Over WebSocket it may close its connection before it has sent the packet that says so.
-    return new RemoteProcess(join(interop, environment, "bin/python"), [join(interop, "python/remote.py")], { protocol: "3", authBy: "nothing", hasty: true });
+    return new RemoteProcess(join(interop, environment, "bin/python"), [join(interop, "python/remote.py")], { protocol: "3", authBy: "query", hasty: true });
   }
   constructor(command, args, traits) {
     const process = spawn(command, args, { stdio: ["pipe", "pipe", "inherit"] });
@@ -89,10 +89,9 @@ export class RemoteProcess extends Remote {
 }
 
 class RemoteClient extends Inbox {
-  constructor(remote, name, namespace, mode) {
+  constructor(remote, name, mode) {
     super();
     Object.assign(this, remote.traits, { remote, name, replies: new Map() });
-    if (namespace === "/" && this.authBy === "query") this.authBy = "nothing";
     if (remote.traits.isBrowser) this.sendsHeaders = mode !== "websocket";
     this.reason = new Promise((resolve) => { this.gone = resolve; });
   }
