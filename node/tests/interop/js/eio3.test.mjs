@@ -5,6 +5,7 @@ import { modes } from "./support/client.mjs";
 import { Cluster } from "./support/cluster.mjs";
 import { Placement, suite, turn } from "./support/placement.mjs";
 import { RemoteProcess } from "./support/remote.mjs";
+import { namespaceRows } from "./namespace-rows.mjs";
 import { rows } from "./rows.mjs";
 
 const cluster = await Cluster.up({ flags: ["--eio3"] });
@@ -22,7 +23,7 @@ const clients = {
 };
 for (const [name, library] of Object.entries(clients)) {
   for (const mode of modes) {
-    suite(`${name}, ${mode}, one node`, rows, () => new Placement(cluster, "/", () => ({ url: cluster.nodes[0], node: 0, mode, ...library })));
+    suite(`${name}, ${mode}, one node`, [...rows, ...namespaceRows], () => new Placement(cluster, "/", () => ({ url: cluster.nodes[0], node: 0, mode, protocol: "3", ...library })));
     suite(`${name} and socket.io-client 4, ${mode} first, then the others, across nodes`, rows, () =>
       new Placement(cluster, "/custom", (index) => ({ url: cluster.nodes[index % 2], node: index % 2, mode: turn(mode, index), ...(index % 3 === 1 ? {} : library) })),
     );

@@ -5,6 +5,7 @@ import { modes } from "./support/client.mjs";
 import { Cluster } from "./support/cluster.mjs";
 import { Placement, suite, turn } from "./support/placement.mjs";
 import { RemoteProcess } from "./support/remote.mjs";
+import { namespaceRows } from "./namespace-rows.mjs";
 import { rows } from "./rows.mjs";
 
 const cluster = await Cluster.up();
@@ -15,7 +16,7 @@ after(async () => {
 });
 
 for (const mode of modes) {
-  suite(`Java client 2, ${mode}, one node`, rows, () => new Placement(cluster, "/", () => ({ url: cluster.nodes[0], node: 0, mode, open: java.open })));
+  suite(`Java client 2, ${mode}, one node`, [...rows, ...namespaceRows], () => new Placement(cluster, "/", () => ({ url: cluster.nodes[0], node: 0, mode, open: java.open })));
   suite(`Java client 2 and socket.io-client 4, ${mode} first, then the others, across nodes`, rows, () =>
     new Placement(cluster, "/custom", (index) => ({ url: cluster.nodes[index % 2], node: index % 2, mode: turn(mode, index), open: index % 3 === 1 ? undefined : java.open })),
   );

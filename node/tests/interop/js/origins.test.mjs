@@ -6,6 +6,7 @@ import { launch, openPage, servePage } from "./support/browser.mjs";
 import { modes } from "./support/client.mjs";
 import { Cluster, metric } from "./support/cluster.mjs";
 import { Placement, suite } from "./support/placement.mjs";
+import { namespaceRows } from "./namespace-rows.mjs";
 import { rows } from "./rows.mjs";
 
 const site = await servePage();
@@ -21,7 +22,7 @@ after(async () => {
 });
 
 for (const mode of modes) {
-  suite(`a page of an allowed origin, ${mode}, across nodes`, rows, () =>
+  suite(`a page of an allowed origin, ${mode}, across nodes`, [...rows, ...namespaceRows], () =>
     new Placement(cluster, "/custom", (index) => ({ url: cluster.nodes[index % 2], node: index % 2, mode, open: page.open })),
   );
 }

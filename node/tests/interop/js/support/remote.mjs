@@ -57,7 +57,8 @@ export class Remote {
       do: "open", client: name, url, namespace, transports: transports[mode], headers, auth,
       query: query && String(new URLSearchParams(query)),
     });
-    if (mode === "upgrade") await until("the upgrade", async () => (await client.ask("transport")) === "websocket");
+    // Elsewhere nobody says what it is.
+    if (mode === "upgrade" && ["/", "/custom"].includes(namespace)) await until("the upgrade", async () => (await client.ask("transport")) === "websocket");
     return client;
   };
 }
