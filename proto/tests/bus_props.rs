@@ -222,8 +222,16 @@ proptest! {
         prop_assert_eq!(bytes[header_at] & 0xf0, 0x90, "a short array");
 
         let mut newer = bytes[..header_at].to_vec();
-        newer.extend([0xdc, 0, count + 2]);
+        let left_out = u8::from(matches!(
+            message,
+            Message::Join { confirm: None, .. }
+                | Message::Leave { confirm: None, .. }
+                | Message::Disconnect { confirm: None, .. }
+                | Message::CloseRoom { confirm: None, .. }
+        ));
+        newer.extend([0xdc, 0, count + left_out + 2]);
         newer.extend(&bytes[header_at + 1..blocks_at]);
+        newer.extend(vec![0xc0; left_out.into()]);
         newer.extend(rmp_serde::to_vec(&extra).expect("msgpack"));
         newer.extend(rmp_serde::to_vec(&Some((1, "x"))).expect("msgpack"));
         newer.extend(&bytes[blocks_at..]);

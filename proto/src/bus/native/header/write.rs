@@ -47,18 +47,32 @@ pub(in crate::bus::native) fn write(out: &mut Vec<u8>, origin: &Origin, message:
             let emit = EmitHeader { namespace, event, target, volatile: *volatile, reply: *reply };
             write_emit(out, origin, &emit);
         }
+        // Without a wish for confirmation they are what they always were.
         Message::Join { namespace, target, rooms, confirm } => {
-            put(&(JOIN, sender, id, namespace, &target.rooms[..], &target.except[..], rooms, confirm));
+            let (of, except) = (&target.rooms[..], &target.except[..]);
+            match confirm {
+                None => put(&(JOIN, sender, id, namespace, of, except, rooms)),
+                Some(confirm) => put(&(JOIN, sender, id, namespace, of, except, rooms, confirm)),
+            }
         }
         Message::Leave { namespace, target, rooms, confirm } => {
-            put(&(LEAVE, sender, id, namespace, &target.rooms[..], &target.except[..], rooms, confirm));
+            let (of, except) = (&target.rooms[..], &target.except[..]);
+            match confirm {
+                None => put(&(LEAVE, sender, id, namespace, of, except, rooms)),
+                Some(confirm) => put(&(LEAVE, sender, id, namespace, of, except, rooms, confirm)),
+            }
         }
         Message::Disconnect { namespace, target, close, confirm } => {
-            put(&(DISCONNECT, sender, id, namespace, &target.rooms[..], &target.except[..], close, confirm));
+            let (of, except) = (&target.rooms[..], &target.except[..]);
+            match confirm {
+                None => put(&(DISCONNECT, sender, id, namespace, of, except, close)),
+                Some(confirm) => put(&(DISCONNECT, sender, id, namespace, of, except, close, confirm)),
+            }
         }
-        Message::CloseRoom { namespace, room, confirm } => {
-            put(&(CLOSE_ROOM, sender, id, namespace, room, confirm));
-        }
+        Message::CloseRoom { namespace, room, confirm } => match confirm {
+            None => put(&(CLOSE_ROOM, sender, id, namespace, room)),
+            Some(confirm) => put(&(CLOSE_ROOM, sender, id, namespace, room, confirm)),
+        },
         Message::Request { id: request, ttl, query } => match query {
             Query::Members { namespace, target } => {
                 put(&(
