@@ -222,9 +222,12 @@ impl NamespaceBuilder {
     /// struct User(String);
     ///
     /// let builder = Server::builder().namespace("/", |ns| {
-    ///     ns.use_connect(async |socket: Socket, Auth(auth): Auth<Token>| match auth.token.as_str() {
-    ///         "secret" => Ok(socket.save_session(User("ada".into()))),
-    ///         _ => Err(ConnectRefused::new("not authorized").data(&serde_json::json!({"code": 401}))),
+    ///     ns.use_connect(async |socket: Socket, Auth(auth): Auth<Token>| {
+    ///         if auth.token != "secret" {
+    ///             return Err(ConnectRefused::new("not authorized").data(&serde_json::json!({"code": 401})));
+    ///         }
+    ///         socket.save_session(User("ada".into()));
+    ///         Ok(())
     ///     })
     ///     .on_connect(async |socket: Socket| {
     ///         let user = socket.session::<User>().expect("the middleware saved it");

@@ -83,6 +83,10 @@ async fn a_get_waits_for_the_next_packet() {
     client.begin_get().await;
     client.send(r#"42["echo","now"]"#).await;
     assert_eq!(client.gets.answer().await.text(), r#"42["echo","now"]"#);
+    // One that comes later than the packet does not wait.
+    client.send(r#"42["echo","kept"]"#).await;
+    let kept = client.get().await;
+    assert_eq!(kept.text(), r#"42["echo","kept"]"#);
     node.stop().await;
 }
 
