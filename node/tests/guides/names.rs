@@ -39,6 +39,7 @@ fn builder(builder: ServerBuilder, chat: Chat) -> ServerBuilder {
     let builder = ServerBuilder::upgrade_timeout(builder, second);
     let builder = ServerBuilder::max_payload(builder, 1);
     let builder = ServerBuilder::allow_upgrades(builder, true);
+    let builder = ServerBuilder::allow_eio3(builder, true);
     let builder = ServerBuilder::transports(builder, [TransportKind::Polling]);
     let cookie = Cookie::secure(Cookie::http_only(Cookie::path(Cookie::new("io"), "/"), true), true);
     let cookie = Cookie::max_age(Cookie::same_site(cookie, SameSite::Lax), second);
@@ -113,7 +114,7 @@ async fn server(server: Server, listeners: [tokio::net::TcpListener; 2]) {
     Server::serve(&server, other, async {}).await;
     Server::service(&server);
     let files = StaticFiles::map_as(StaticFiles::map(StaticFiles::new(), "/", "a"), "/b", "b", "text/plain");
-    StaticFiles::before(StaticFiles::index(files, "index.html"), axum::Router::new());
+    let _ = StaticFiles::before(StaticFiles::index(files, "index.html"), axum::Router::new());
     Server::io(&server);
     Server::serve_with(&server, listener, None, async {}).await;
     Server::shutdown(&server).await;
@@ -192,6 +193,7 @@ async fn socket(socket: &Socket) -> Result<(), CallError> {
     Socket::rooms(socket);
     Socket::is_connected(socket);
     Socket::transport(socket);
+    Socket::protocol(socket);
     Socket::emit(socket, "a", ());
     Socket::send(socket, Data(Binary::from(vec![])));
     Socket::call(socket, "a", ()).await?;
@@ -223,7 +225,7 @@ fn handshake(handshake: &Handshake) {
     Handshake::is_secure(handshake);
 }
 
-fn values(error: CallError, reason: DisconnectReason, parser: Arc<dyn Parser>, _: (BuildError, Args)) {
+fn values(error: &CallError, reason: DisconnectReason, parser: Arc<dyn Parser>, _: (BuildError, Args)) {
     let _ = matches!(error, CallError::Timeout(_) | CallError::Disconnected);
     let _ = Parsers::Custom(parser);
     match reason {
