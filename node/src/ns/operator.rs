@@ -139,6 +139,7 @@ impl Broadcast {
     /// The event cannot be sent at all.
     pub fn emit_with_ack(self, event: &str, args: impl IntoArgs) -> Result<Acks, EmitError> {
         let packet = event_packet(&self.ns.path, event, args, None)?;
+        let packet = Packet { compress: self.compress, ..packet };
         let args = packet.args().cloned().unwrap_or_default();
         let (mut acks, sender) = Acks::new(self.timeout);
         if self.nobody() {
@@ -146,7 +147,7 @@ impl Broadcast {
         }
         self.ns.show_broadcast(&self.engine, &packet, &self.target);
         let sink = LocalSink::new(self.engine.node, sender.clone());
-        let asked = self.engine.ask_local(&self.ns, event, &args, &self.target, self.timeout, sink);
+        let asked = self.engine.ask_local(&self.ns, packet, &self.target, self.timeout, sink);
         acks.asked_here(asked, &self.ns);
         if self.is_remote() {
             acks.expect_others();

@@ -447,6 +447,12 @@ impl Socket {
         Unicast::new(self).volatile()
     }
 
+    /// Whether the long-polling answer that carries what is sent may be compressed: `socket.compress(false).emit("token", &token)`. See
+    /// [`Broadcast::compress`](crate::Broadcast::compress).
+    pub fn compress(&self, compress: bool) -> Unicast<'_> {
+        Unicast::new(self).compress(compress)
+    }
+
     /// How long to wait for the client's answer: `socket.timeout(two_seconds).call("sure?", ())`.
     pub fn timeout(&self, timeout: Duration) -> Unicast<'_> {
         Unicast::new(self).timeout(timeout)
