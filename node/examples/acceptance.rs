@@ -50,6 +50,9 @@ struct Flags {
     /// Allowed origins beside the own one, `*` for any.
     #[arg(long)]
     cors: Vec<String>,
+    /// Accept clients of Engine.IO 3.
+    #[arg(long)]
+    eio3: bool,
     /// How packets are written.
     #[arg(long, value_parser = ["json", "msgpack"], default_value = "json")]
     parser: String,
@@ -86,6 +89,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .parser(if flags.parser == "msgpack" { Parsers::MsgPack } else { Parsers::Json })
         .allow_upgrades(!flags.no_upgrades)
         .connect_timeout(millis(flags.connect_timeout_ms))
+        .allow_eio3(flags.eio3)
         .cors(match flags.cors.as_slice() {
             [] => Cors::same_origin(),
             all if all.iter().any(|origin| origin == "*") => Cors::any(),

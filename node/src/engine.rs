@@ -44,6 +44,8 @@ pub(crate) struct Config {
     pub(crate) session: Settings,
     pub(crate) polling: bool,
     pub(crate) websocket: bool,
+    /// Clients of Engine.IO 3 are served, too.
+    pub(crate) eio3: bool,
     pub(crate) connect_timeout: Duration,
     pub(crate) limits: Limits,
     pub(crate) limits_mode: LimitsMode,

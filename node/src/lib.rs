@@ -95,7 +95,7 @@ mod static_files;
 pub use sockeye_bus::{BusConfig, OnOutage};
 pub use sockeye_proto::{
     Limits,
-    eio::TransportKind,
+    eio::{Protocol, TransportKind},
     id::{NodeId, SocketId},
     name::{NamespacePath, RoomName},
     sio::{Args, ArgsError, Binary, Data, IntoArgs, Parsers, Spread, Value},

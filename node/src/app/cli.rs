@@ -183,6 +183,12 @@ pub(crate) struct EngineIo {
     /// Leave clients that began with long-polling there.
     #[arg(long, env = "SOCKEYE_NO_UPGRADES")]
     pub(crate) no_upgrades: bool,
+
+    /// Serve clients of Engine.IO 3, too: Socket.IO 1.x and 2.x.
+    ///
+    /// The socket ids of such clients are their session ids: who is told one can take a long-polling session over.
+    #[arg(long, env = "SOCKEYE_EIO3")]
+    pub(crate) eio3: bool,
 }
 
 #[derive(Debug, Args)]

@@ -46,6 +46,7 @@ pub(crate) struct Config {
     pub(crate) transports: Vec<TransportKind>,
     pub(crate) parser: Parsers,
     pub(crate) upgrades: bool,
+    pub(crate) eio3: bool,
     pub(crate) require_bus: bool,
     pub(crate) shutdown_timeout: Duration,
     pub(crate) log: Log,
@@ -186,6 +187,7 @@ impl Config {
             transports: p.take("--transports", transports(&engine.transports), Vec::new()),
             parser,
             upgrades: !engine.no_upgrades,
+            eio3: engine.eio3,
             require_bus: operation.require_bus,
             shutdown_timeout: p.take(
                 "--shutdown-timeout",

@@ -105,6 +105,7 @@ fn builder(config: &Config) -> ServerBuilder {
         .connect_timeout(config.connect_timeout)
         .upgrade_timeout(config.upgrade_timeout)
         .allow_upgrades(config.upgrades)
+        .allow_eio3(config.eio3)
         .transports(config.transports.clone())
         .parser(config.parser.clone())
         .limits(config.limits.clone())

@@ -6,9 +6,10 @@
 mod page;
 
 use std::{
+    borrow::Borrow,
     cell::RefCell,
     collections::{HashMap, HashSet},
-    hash::{BuildHasher, RandomState},
+    hash::{BuildHasher, Hash, Hasher, RandomState},
     sync::Arc,
 };
 
@@ -69,6 +70,35 @@ impl Members {
     }
 }
 
+/// The id of a socket by its key, so that a client is found by what it takes for its id.
+#[derive(Debug)]
+struct Key(SocketId);
+
+impl Borrow<str> for Key {
+    fn borrow(&self) -> &str {
+        self.0.key()
+    }
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.key() == other.0.key()
+    }
+}
+
+impl Eq for Key {}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.key().hash(state);
+    }
+}
+
+/// Whether a room is the one that a socket begins in.
+fn is_own(id: &SocketId, room: &str) -> bool {
+    room == id.as_str() || room == id.key()
+}
+
 #[derive(Debug)]
 struct Slot {
     socket: Arc<SocketInner>,
@@ -82,7 +112,7 @@ struct Slot {
 struct Shard {
     slots: Vec<Option<Slot>>,
     free: Vec<u32>,
-    by_id: HashMap<SocketId, u32>,
+    by_id: HashMap<Key, u32>,
     rooms: HashMap<RoomName, Members>,
     /// Slots of sockets whose connect handler has not decided: what is sent to their rooms waits for them, but nobody is
     /// told that they are there.
@@ -111,14 +141,14 @@ impl Rooms {
     }
 
     fn shard(&self, id: &SocketId) -> &RwLock<Shard> {
-        &self.shards[self.hasher.hash_one(id) as usize & (self.shards.len() - 1)]
+        &self.shards[self.hasher.hash_one(id.key()) as usize & (self.shards.len() - 1)]
     }
 
     /// Adds a socket whose connect handler has not decided, in the room of its id only.
     pub(crate) fn insert(&self, socket: &Arc<SocketInner>) {
         let mut shard = self.shard(&socket.id).write();
         // A client of Engine.IO 3 that joins again has the same id again, perhaps before its last socket was removed.
-        if let Some(at) = shard.by_id.remove(&socket.id) {
+        if let Some(at) = shard.by_id.remove(socket.id.key()) {
             shard.vacate(at);
         }
         let slot = Slot { socket: socket.clone(), rooms: Vec::new(), own: true };
@@ -132,14 +162,14 @@ impl Rooms {
                 shard.slots.len() as u32 - 1
             }
         };
-        shard.by_id.insert(socket.id.clone(), at);
+        shard.by_id.insert(Key(socket.id.clone()), at);
         shard.connecting.insert(at);
     }
 
     /// The connect handler let the socket in: from now on it is counted and listed.
     pub(crate) fn confirm(&self, socket: &SocketInner) {
         let mut shard = self.shard(&socket.id).write();
-        if let Some(&at) = shard.by_id.get(&socket.id)
+        if let Some(&at) = shard.by_id.get(socket.id.key())
             && let Some(slot) = &shard.slots[at as usize]
             && std::ptr::eq(Arc::as_ptr(&slot.socket), socket)
         {
@@ -155,12 +185,12 @@ impl Rooms {
     pub(crate) fn remove(&self, socket: &SocketInner) -> Vec<RoomName> {
         let id = &socket.id;
         let mut shard = self.shard(id).write();
-        let Some(&at) = shard.by_id.get(id) else { return Vec::new() };
+        let Some(&at) = shard.by_id.get(id.key()) else { return Vec::new() };
         let is_other = |slot: &Slot| !std::ptr::eq(Arc::as_ptr(&slot.socket), socket);
         if shard.slots[at as usize].as_ref().is_some_and(is_other) {
             return Vec::new();
         }
-        shard.by_id.remove(id);
+        shard.by_id.remove(id.key());
         let Some(slot) = shard.vacate(at) else { return Vec::new() };
         let mut rooms = slot.rooms;
         if slot.own {
@@ -171,14 +201,14 @@ impl Rooms {
 
     pub(crate) fn get(&self, id: &SocketId) -> Option<Arc<SocketInner>> {
         let shard = self.shard(id).read();
-        let at = *shard.by_id.get(id)?;
+        let at = *shard.by_id.get(id.key())?;
         shard.slots[at as usize].as_ref().map(|slot| slot.socket.clone())
     }
 
     /// A socket that was let in.
     pub(crate) fn get_connected(&self, id: &SocketId) -> Option<Arc<SocketInner>> {
         let shard = self.shard(id).read();
-        let at = *shard.by_id.get(id)?;
+        let at = *shard.by_id.get(id.key())?;
         let slot = shard.slots[at as usize].as_ref()?;
         (!shard.connecting.contains(&at)).then(|| slot.socket.clone())
     }
@@ -188,10 +218,10 @@ impl Rooms {
         let (mut long, mut beyond, mut refused) = (0, 0, 0);
         {
             let mut shard = self.shard(id).write();
-            let Some(&at) = shard.by_id.get(id) else { return false };
+            let Some(&at) = shard.by_id.get(id.key()) else { return false };
             let (limits, ceilings) = (guard.limits(), guard.ceilings());
             for room in rooms {
-                if room.len() > limits.max_room_len && **room != *id.as_str() {
+                if room.len() > limits.max_room_len && !is_own(id, room) {
                     long += 1;
                     if room.len() > ceilings.max_room_len {
                         continue;
@@ -218,7 +248,7 @@ impl Rooms {
     /// False if there is no such socket.
     pub(crate) fn leave(&self, id: &SocketId, rooms: &[RoomName]) -> bool {
         let mut shard = self.shard(id).write();
-        let Some(&at) = shard.by_id.get(id) else { return false };
+        let Some(&at) = shard.by_id.get(id.key()) else { return false };
         for room in rooms {
             shard.leave(at, id, room);
         }
@@ -228,7 +258,7 @@ impl Rooms {
     /// The rooms of one socket, its own among them unless it left that.
     pub(crate) fn of(&self, id: &SocketId) -> Option<Vec<RoomName>> {
         let shard = self.shard(id).read();
-        let slot = shard.slots[*shard.by_id.get(id)? as usize].as_ref()?;
+        let slot = shard.slots[*shard.by_id.get(id.key())? as usize].as_ref()?;
         let mut rooms = slot.rooms.clone();
         if slot.own {
             rooms.push(RoomName::from(id.as_str()));
@@ -320,15 +350,15 @@ impl Shard {
         if !SocketId::is_id(room) {
             return None;
         }
-        let at = *self.by_id.get(&**room)?;
+        let at = *self.by_id.get(SocketId::key_of(room))?;
         let slot = self.slots[at as usize].as_ref()?;
-        slot.own.then_some((at, slot))
+        (slot.own && is_own(&slot.socket.id, room)).then_some((at, slot))
     }
 
     /// Returns in how many rooms the socket was before, if there was something to do; 0 if not. `None`: in too many.
     fn join(&mut self, at: u32, id: &SocketId, room: &RoomName, most: usize) -> Option<usize> {
         let Some(slot) = &mut self.slots[at as usize] else { return Some(0) };
-        if **room == *id.as_str() {
+        if is_own(id, room) {
             slot.own = true;
             return Some(0);
         }
@@ -351,7 +381,7 @@ impl Shard {
 
     fn leave(&mut self, at: u32, id: &SocketId, room: &RoomName) {
         let Some(slot) = &mut self.slots[at as usize] else { return };
-        if **room == *id.as_str() {
+        if is_own(id, room) {
             slot.own = false;
             return;
         }

@@ -6,7 +6,12 @@ use std::{
 };
 
 use proptest::{collection::vec, prelude::*, sample::select};
-use sockeye_proto::{Limits, Time, eio::TransportKind, name::NamespacePath, sio::mux::Mux};
+use sockeye_proto::{
+    Limits, Time,
+    eio::{Opening, TransportKind},
+    name::NamespacePath,
+    sio::mux::Mux,
+};
 
 use super::*;
 use crate::{
@@ -31,7 +36,7 @@ pub(super) fn sockets(count: usize) -> Vec<Arc<SocketInner>> {
         let conn = Conn::open(
             &engine,
             crate::http::Endpoint::SocketIo,
-            TransportKind::Polling,
+            Opening::v4(TransportKind::Polling),
             Sink::Polling,
             engine.mint(),
             &Arc::new(Handshake::empty()),

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use serde::{Serialize, de::DeserializeOwned};
 use sockeye_proto::{
     Time,
-    eio::TransportKind,
+    eio::{Protocol, TransportKind},
     id::SocketId,
     name::{NamespacePath, RoomName},
     prepared::Packet,
@@ -159,7 +159,11 @@ impl SocketInner {
             if self.phase() != Phase::Connecting {
                 return;
             }
-            let connect = self.conn.item(&Packet::connect(self.ns.path.clone(), &self.id));
+            let connect = match self.conn.protocol {
+                Protocol::V4 => Packet::connect(self.ns.path.clone(), &self.id),
+                Protocol::V3 => Packet::connect_v3(self.ns.path.clone()),
+            };
+            let connect = self.conn.item(&connect);
             for item in std::iter::once(connect).chain(inbox.take_held()) {
                 // What a push asks for is done below: closing the connection takes this lock again.
                 match self.conn.push(item, false, now) {
@@ -338,7 +342,9 @@ impl SocketInner {
         };
         match told {
             Phase::Connected => self.conn.send(&Packet::disconnect(self.ns.path.clone())),
-            Phase::Connecting => self.conn.send(&ConnectRefused::default().packet(&self.ns.path)),
+            Phase::Connecting => {
+                self.conn.send(&ConnectRefused::default().packet(&self.ns.path, self.conn.protocol))
+            }
             Phase::Closed => {}
         }
     }
@@ -409,6 +415,12 @@ impl Socket {
     /// How the client is connected at this moment: long-polling may become WebSocket.
     pub fn transport(&self) -> TransportKind {
         self.0.conn.transport()
+    }
+
+    /// The version of Engine.IO that the client speaks: [`Protocol::V3`] for clients of Socket.IO 1.x and 2.x, where
+    /// [`allow_eio3`](crate::ServerBuilder::allow_eio3) lets them in.
+    pub fn protocol(&self) -> Protocol {
+        self.0.conn.protocol
     }
 
     /// The request that opened the connection.
