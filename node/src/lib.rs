@@ -68,6 +68,7 @@
 //! * No `unsafe` code in this crate and in `sockeye-proto`.
 
 mod admin;
+mod background;
 mod builder;
 mod changed;
 mod cluster;
@@ -116,20 +117,24 @@ pub use crate::{
         hooks::Forbidden,
         proxies::TrustedProxies,
     },
-    io::{Io, NamespaceInfo, RoomInfo},
+    io::{Io, NamespaceInfo, RoomInfo, WeakIo},
     limits::LimitsMode,
     ns::{
         answers::Acks,
         builder::NamespaceBuilder,
+        class::{Call, Class, Method, NamespaceClass},
         connect::ConnectRefused,
         context::{Context, HandlerKind},
         extract::{AckSender, Attachments, Auth, EventName, FromContext, Params, Rejection, State},
         fetch::{FetchSockets, SocketPage, SocketPages},
         handler::{AckFailed, Arguments, Fallible, Handler, IntoAck, IntoConnect, Plain},
+        hooks::{HandlerError, HandlerErrorKind, Outgoing, Recipients},
+        middleware::{EventRefused, IntoStep},
         namespaces::NamespaceRequest,
         operator::Broadcast,
         remote::RemoteSocket,
         socket::{IntoRooms, Socket},
+        unicast::Unicast,
     },
     reason::DisconnectReason,
     sent::Sent,
