@@ -45,7 +45,10 @@
 //!   said by the compiler or by [`ServerBuilder::build`].
 //! * Several nodes on a [bus](ServerBuilder::bus), also [together with python-socketio](ServerBuilder::bridge_python). Everything that names rooms or
 //!   sockets works across nodes, and says which nodes did not answer.
-//! * [Parsers]: JSON, msgpack, or one of your own.
+//! * Clients of Socket.IO 3 and 4 (protocol 5), and of 1.x and 2.x (Engine.IO 3) where [`allow_eio3`](ServerBuilder::allow_eio3) lets them in.
+//! * [Parsers]: JSON, msgpack, or [one of your own](parser::Parser).
+//! * [Middlewares](NamespaceBuilder::use_event), [classes](NamespaceClass) whose methods are the handlers, and background [tasks](Io::spawn) that end
+//!   with the server.
 //!
 //! The crate has no cargo features: everything is always there.
 //!
@@ -111,6 +114,7 @@ pub use crate::{
     },
     error::{Answer, CallError, DataError, EmitError, Gathered, Partial},
     http::{
+        addresses::AddressLimits,
         cookie::{Cookie, SameSite},
         cors::Cors,
         head::RequestHead,
