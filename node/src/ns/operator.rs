@@ -135,6 +135,9 @@ impl Broadcast {
 
     /// Sends an event that every target has to answer, and returns the answers as they come.
     ///
+    /// In a cluster with python-socketio nodes only the answers for a single client end before the time is over: those nodes
+    /// do not say how many clients of theirs were asked, so more answers may follow at any time.
+    ///
     /// # Errors
     /// The event cannot be sent at all.
     pub fn emit_with_ack(self, event: &str, args: impl IntoArgs) -> Result<Acks, EmitError> {
