@@ -15,6 +15,7 @@ mod cluster;
 mod connect;
 mod cors;
 mod dynamic;
+mod eio3;
 mod embed;
 mod engineio;
 mod events;
