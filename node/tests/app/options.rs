@@ -4,7 +4,7 @@ use std::net::TcpListener;
 
 use crate::process::{Node, run};
 
-const OPTIONS: [&str; 40] = [
+const OPTIONS: [&str; 41] = [
     "listen",
     "admin-listen",
     "bus",
@@ -26,6 +26,7 @@ const OPTIONS: [&str; 40] = [
     "transports",
     "parser",
     "no-upgrades",
+    "eio3",
     "limits-mode",
     "max-attachments",
     "max-json-depth",
