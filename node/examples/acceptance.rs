@@ -49,6 +49,9 @@ struct Flags {
     /// Long-polling stays long-polling.
     #[arg(long)]
     no_upgrades: bool,
+    /// Compress long-polling answers from this size on.
+    #[arg(long, default_value_t = 1024)]
+    compression_threshold: usize,
     /// Allowed origins beside the own one, `*` for any.
     #[arg(long)]
     cors: Vec<String>,
@@ -94,6 +97,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .max_payload(flags.max_payload)
         .parser(if flags.parser == "msgpack" { Parsers::MsgPack } else { Parsers::Json })
         .allow_upgrades(!flags.no_upgrades)
+        .compression_threshold(flags.compression_threshold)
         .connect_timeout(millis(flags.connect_timeout_ms))
         .allow_eio3(flags.eio3)
         .cors(match flags.cors.as_slice() {

@@ -4,7 +4,7 @@ use std::net::TcpListener;
 
 use crate::process::{Node, run};
 
-const OPTIONS: [&str; 41] = [
+const OPTIONS: [&str; 47] = [
     "listen",
     "admin-listen",
     "bus",
@@ -27,6 +27,12 @@ const OPTIONS: [&str; 41] = [
     "parser",
     "no-upgrades",
     "eio3",
+    "trusted-proxies",
+    "proxy-protocol",
+    "max-handshakes-per-address",
+    "max-connections-per-address",
+    "cookie",
+    "compression-threshold",
     "limits-mode",
     "max-attachments",
     "max-json-depth",

@@ -171,3 +171,40 @@ fn the_tables_name_what_there_is() {
     }
     assert!(unknown.is_empty(), "not in names.rs, or not there: {unknown:#?}");
 }
+
+#[tokio::test]
+async fn every_limit_is_explained_with_its_default() {
+    let page = read("docs/limits.md");
+    let server = sockeye::Server::builder().build().await.unwrap();
+    let metrics = server.metrics();
+    let series = "sockeye_limit_rejections_total{limit=\"";
+    let counted: Vec<&str> =
+        metrics.lines().filter_map(|line| line.strip_prefix(series)?.split('"').next()).collect();
+    assert!(counted.len() > 10, "{metrics}");
+    for limit in &counted {
+        assert!(page.contains(&format!("| `{limit}` |")), "docs/limits.md does not explain {limit}");
+    }
+    let limits = sockeye::Limits::default();
+    for (limit, default) in [
+        ("payload", limits.max_payload),
+        ("packets_per_payload", limits.max_packets_per_payload),
+        ("attachments", limits.max_attachments),
+        ("json_depth", limits.max_json_depth),
+        ("json_length", limits.max_json_len),
+        ("json_values", limits.max_json_values),
+        ("namespace_length", limits.max_namespace_len),
+        ("event_length", limits.max_event_len),
+        ("namespaces", limits.max_namespaces),
+        ("event_rate", limits.events_per_second as usize),
+        ("rooms", limits.max_rooms),
+        ("room_length", limits.max_room_len),
+        ("pending_acks", limits.max_pending_acks),
+        ("outbox_packets", sockeye::OutboxLimits::default().hard_packets),
+    ] {
+        let row = page.lines().find(|line| line.starts_with(&format!("| `{limit}` |"))).unwrap();
+        let said = row.replace(',', "");
+        let said = said.split('|').nth(2).unwrap().trim_start();
+        assert!(said.starts_with(&format!("{default} ")), "{limit} is {default}, not {said}");
+    }
+    server.shutdown().await;
+}
