@@ -1,7 +1,6 @@
 //! A socket: one client in one namespace.
 
 use std::{
-    any::Any,
     fmt,
     sync::{
         Arc,
@@ -509,60 +508,6 @@ impl Socket {
     /// by itself.
     pub fn disconnect(&self, close: bool) {
         self.0.disconnect(close);
-    }
-
-    /// A value that was saved for this socket under its type. Still there in the disconnect handler, gone afterwards.
-    ///
-    /// It is kept on this node, and for this connection only. What it is for is what JavaScript applications put into
-    /// `socket.data`, and Python applications into the session.
-    ///
-    /// # Panics
-    /// Inside a function that [changes](Self::update_session) the value of the same type.
-    pub fn session<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
-        self.0.session.get()
-    }
-
-    /// Saves a value for this socket, one for each type; the one before is returned. Once the disconnect handler is over
-    /// nothing is saved any more.
-    ///
-    /// # Panics
-    /// As [`session`](Self::session).
-    pub fn save_session<T: Any + Send + Sync>(&self, value: T) -> Option<Arc<T>> {
-        self.0.session.save(value)
-    }
-
-    /// Changes the value of a type, the default one if there is none, and returns what the function returns. Nobody else reads
-    /// or changes this socket's session meanwhile, so that nothing is lost; who holds the value from before keeps it.
-    ///
-    /// The function should be short: other handlers of this socket wait for it. If it panics, its change is kept as far as it got.
-    ///
-    /// ```
-    /// # fn count(socket: sockeye::Socket) -> u32 {
-    /// #[derive(Clone, Default)]
-    /// struct Said(u32);
-    ///
-    /// socket.update_session(|said: &mut Said| {
-    ///     said.0 += 1;
-    ///     said.0
-    /// })
-    /// # }
-    /// ```
-    ///
-    /// # Panics
-    /// If the function asks for the value that it changes.
-    pub fn update_session<T, R>(&self, change: impl FnOnce(&mut T) -> R) -> R
-    where
-        T: Any + Clone + Default + Send + Sync,
-    {
-        self.0.session.update(change)
-    }
-
-    /// Takes a value out of the session.
-    ///
-    /// # Panics
-    /// As [`session`](Self::session).
-    pub fn remove_session<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
-        self.0.session.remove()
     }
 }
 
