@@ -204,6 +204,7 @@ async fn socket(socket: &Socket) -> Result<(), CallError> {
     Socket::call(socket, "a", ()).await?;
     Socket::timeout(socket, Duration::ZERO).emit("a", ());
     Socket::volatile(socket).emit("a", ());
+    Socket::compress(socket, false).emit("a", ());
     Socket::broadcast(socket).emit("a", ());
     Socket::local(socket).emit("a", ());
     Socket::to(socket, "a").emit("a", ());
