@@ -18,6 +18,7 @@ mod dynamic;
 mod embed;
 mod engineio;
 mod events;
+mod growth;
 mod handshake;
 mod heartbeat;
 mod hostile;
