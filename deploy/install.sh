@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # install.sh [GROUP...]: installs what is missing of the programs that the build, the tests and the local cluster call.
-# Groups: build, cluster (Redis, nginx, Prometheus), interop (JavaScript, Python, Chromium), lint. Without one: all of them.
+# Groups: build, cluster (Redis, nginx, Prometheus), interop (JavaScript, Python, Java, Chromium), lint. Without one: all of them.
 # Debian and its relatives, as root or with sudo; elsewhere, and for whoever may not install, it says what is missing and fails.
 set -euo pipefail
 
 declare -A packages=(
-  [build]='cc:gcc make:make pkg-config:pkg-config git:git curl:curl'
+  [build]='cc:gcc c++:g++ make:make pkg-config:pkg-config git:git curl:curl'
   [cluster]='redis-server:redis-server redis-cli:redis-tools nginx:nginx prometheus:prometheus promtool:prometheus'
-  [interop]='node:nodejs npm:npm python3:python3 chromium:chromium'
+  [interop]='node:nodejs npm:npm python3:python3 javac:default-jdk-headless mvn:maven chromium:chromium'
   [lint]='shellcheck:shellcheck docker-compose:docker-compose'
 )
 # What a program of that name is needed for cannot be seen from `command -v` alone.

@@ -81,16 +81,34 @@ impl Wire {
                 event: (*event).into(),
                 args: (*args).clone(),
             }),
-            Action::Join(rooms) =>
-                encode(&Message::Join { namespace: namespace(), target: target(), rooms: rooms.to_vec() }),
-            Action::Leave(rooms) =>
-                encode(&Message::Leave { namespace: namespace(), target: target(), rooms: rooms.to_vec() }),
-            Action::Disconnect { close } =>
-                encode(&Message::Disconnect { namespace: namespace(), target: target(), close: *close }),
+            Action::Join(rooms) => encode(&Message::Join {
+                namespace: namespace(),
+                target: target(),
+                rooms: rooms.to_vec(),
+                confirm: None
+            }),
+            Action::Leave(rooms) => encode(&Message::Leave {
+                namespace: namespace(),
+                target: target(),
+                rooms: rooms.to_vec(),
+                confirm: None
+            }),
+            Action::Disconnect { close } => encode(&Message::Disconnect {
+                namespace: namespace(),
+                target: target(),
+                close: *close,
+                confirm: None
+            }),
             Action::CloseRooms(rooms) => {
                 return rooms
                     .iter()
-                    .map(|room| encode(&Message::CloseRoom { namespace: namespace(), room: room.clone() }))
+                    .map(|room| {
+                        encode(&Message::CloseRoom {
+                            namespace: namespace(),
+                            room: room.clone(),
+                            confirm: None,
+                        })
+                    })
                     .collect();
             }
         }]

@@ -7,7 +7,7 @@ use clap::Parser;
 use serde::Deserialize;
 use sockeye::{
     Args, Auth, CallError, ConnectRefused, Cookie, Cors, Data, DisconnectReason, EventName, HandshakeRef, Io,
-    NamespaceBuilder, Params, RoomName, Server, Socket, Spread, Value, engineio,
+    NamespaceBuilder, Params, Parsers, RoomName, Server, Socket, Spread, Value, engineio,
 };
 use tokio::{
     net::TcpListener,
@@ -50,6 +50,12 @@ struct Flags {
     /// Allowed origins beside the own one, `*` for any.
     #[arg(long)]
     cors: Vec<String>,
+    /// Accept clients of Engine.IO 3.
+    #[arg(long)]
+    eio3: bool,
+    /// How packets are written.
+    #[arg(long, value_parser = ["json", "msgpack"], default_value = "json")]
+    parser: String,
     /// Foreign clusters to take part in: `python`.
     #[arg(long, value_delimiter = ',')]
     bridge: Vec<String>,
@@ -80,8 +86,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .ping_interval(millis(flags.ping_interval_ms))
         .ping_timeout(millis(flags.ping_timeout_ms))
         .max_payload(flags.max_payload)
+        .parser(if flags.parser == "msgpack" { Parsers::MsgPack } else { Parsers::Json })
         .allow_upgrades(!flags.no_upgrades)
         .connect_timeout(millis(flags.connect_timeout_ms))
+        .allow_eio3(flags.eio3)
         .cors(match flags.cors.as_slice() {
             [] => Cors::same_origin(),
             all if all.iter().any(|origin| origin == "*") => Cors::any(),

@@ -10,14 +10,13 @@ use std::{
     time::Duration,
 };
 
-use futures_util::future::BoxFuture;
 use rand::RngCore;
 use sockeye_proto::{
     Limits,
     bus::Target,
     eio::session::Settings,
     id::{NodeId, Sid, SidKeys, SocketId},
-    name::{NamespacePath, RoomName},
+    name::NamespacePath,
     prepared::Packet,
     sio::{Args, Parsers},
 };
@@ -30,7 +29,7 @@ use crate::{
     http::{Endpoint, options::HttpOptions},
     limits::{Guard, LimitsMode},
     metrics::Metrics,
-    ns::{Namespace, event_packet, namespaces::Namespaces, rate::EventRate, socket::Owes},
+    ns::{Namespace, namespaces::Namespaces, rate::EventRate, socket::Owes},
     reason::DisconnectReason,
     state::StateMap,
 };
@@ -45,6 +44,8 @@ pub(crate) struct Config {
     pub(crate) session: Settings,
     pub(crate) polling: bool,
     pub(crate) websocket: bool,
+    /// Clients of Engine.IO 3 are served, too.
+    pub(crate) eio3: bool,
     pub(crate) connect_timeout: Duration,
     pub(crate) limits: Limits,
     pub(crate) limits_mode: LimitsMode,
@@ -343,87 +344,6 @@ async fn run_timer(engine: std::sync::Weak<Engine>, tick: Duration) {
             if lost > 0 {
                 engine.metrics.expired_acks.inc_by(lost as u64);
             }
-        }
-    }
-}
-
-impl Local for Engine {
-    fn emit(&self, namespace: &str, event: &str, args: &Args, target: &Target, volatile: bool) -> usize {
-        let Some(ns) = self.namespaces.get(namespace) else { return 0 };
-        if ns.rooms.is_empty() {
-            return 0;
-        }
-        match event_packet(&ns.path, event, args, None) {
-            Ok(packet) => ns.broadcast(self, packet, target, volatile),
-            Err(error) => {
-                tracing::warn!(%error, "an event from the bus was not sent");
-                0
-            }
-        }
-    }
-
-    fn emit_with_ack(
-        &self,
-        namespace: &str,
-        event: &str,
-        args: &Args,
-        target: &Target,
-        ttl: Duration,
-        sink: Arc<dyn AckSink>,
-    ) -> usize {
-        let Some(ns) = self.namespaces.get(namespace) else { return 0 };
-        self.ask_local(&ns, event, args, target, ttl, sink).recipients
-    }
-
-    fn join(&self, namespace: &str, target: &Target, rooms: &[RoomName]) {
-        if let Some(ns) = self.namespaces.get(namespace) {
-            ns.rooms.join_all(target, rooms, &self.guard);
-        }
-    }
-
-    fn leave(&self, namespace: &str, target: &Target, rooms: &[RoomName]) {
-        if let Some(ns) = self.namespaces.get(namespace) {
-            ns.rooms.leave_all(target, rooms);
-        }
-    }
-
-    fn disconnect(&self, namespace: &str, target: &Target, close: bool) {
-        if let Some(ns) = self.namespaces.get(namespace) {
-            for socket in ns.rooms.collect(target) {
-                socket.disconnect(close);
-            }
-        }
-    }
-
-    fn close_room(&self, namespace: &str, room: &RoomName) {
-        if let Some(ns) = self.namespaces.get(namespace) {
-            ns.rooms.close(room);
-        }
-    }
-
-    fn members(&self, namespace: &str, target: &Target) -> Vec<SocketId> {
-        let Some(ns) = self.namespaces.get(namespace) else { return Vec::new() };
-        let mut members = Vec::new();
-        ns.rooms.select(target, |socket| members.push(socket.id.clone()));
-        members
-    }
-
-    fn count(&self, namespace: &str, target: &Target) -> usize {
-        self.namespaces.get(namespace).map_or(0, |ns| ns.rooms.count(target))
-    }
-
-    fn server_event(
-        &self,
-        namespace: &str,
-        event: &str,
-        args: Args,
-        from: NodeId,
-    ) -> BoxFuture<'static, Option<Args>> {
-        let handler =
-            self.namespaces.of(namespace).and_then(|ns| ns.handlers.server_events.get(event).cloned());
-        match handler {
-            Some(handler) => handler(from, args),
-            None => Box::pin(std::future::ready(None)),
         }
     }
 }

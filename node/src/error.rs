@@ -40,6 +40,23 @@ pub enum CallError {
     Emit(#[from] EmitError),
 }
 
+/// Why a socket's data cannot be stored or read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DataError {
+    /// It is not what the type says, or has no form in JSON.
+    #[error("a socket's data: {0}")]
+    Json(#[from] serde_json::Error),
+    /// Every node may ask for it, many at a time: it has to be small.
+    #[error("a socket's data may have {most} bytes as JSON at the most, not {size}")]
+    TooLarge {
+        /// How many bytes it would have.
+        size: usize,
+        /// How many it may have.
+        most: usize,
+    },
+}
+
 /// What many were asked, as far as it was answered.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gathered<T> {
@@ -61,8 +78,10 @@ impl<T> Gathered<T> {
 /// One client's answer to a broadcast.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// The client.
+    /// The client. An answer that came through a python-socketio node names the room that was addressed instead.
     pub sid: String,
+    /// The node that the client is connected to; `None` for one of another product.
+    pub node: Option<NodeId>,
     /// What it answered.
     pub args: Args,
 }
@@ -74,4 +93,10 @@ pub struct Partial<T> {
     pub value: T,
     /// Nodes that were alive when the question was asked and did not answer. Empty: the value is complete.
     pub missing: Vec<NodeId>,
+}
+
+impl<T> From<crate::cluster::Partial<T>> for Partial<T> {
+    fn from(others: crate::cluster::Partial<T>) -> Self {
+        Self { value: others.value, missing: others.missing }
+    }
 }

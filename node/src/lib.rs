@@ -4,7 +4,7 @@
 //!
 //! * [`builder`](ServerBuilder): its settings and handlers; [`server`](Server): run it, or mount it in an axum application
 //! * [`Io`], [`Broadcast`]: the server and its clients, from anywhere in the application
-//! * [`Socket`]: one client in one namespace
+//! * [`Socket`]: one client in one namespace; [`RemoteSocket`]: one of any node
 //! * [`NamespaceBuilder`]: registering handlers; what they may take is [`FromContext`], what they may return [`IntoAck`]
 //! * `ns`: namespaces, rooms, acks, mailboxes
 //! * `conn`: connections: sessions, outboxes, the flusher, the timer
@@ -69,6 +69,7 @@
 
 mod admin;
 mod builder;
+mod changed;
 mod cluster;
 mod conn;
 mod engine;
@@ -79,6 +80,7 @@ mod guides;
 mod http;
 mod io;
 mod limits;
+mod local;
 mod log;
 mod metrics;
 mod ns;
@@ -93,7 +95,7 @@ mod static_files;
 pub use sockeye_bus::{BusConfig, OnOutage};
 pub use sockeye_proto::{
     Limits,
-    eio::TransportKind,
+    eio::{Protocol, TransportKind},
     id::{NodeId, SocketId},
     name::{NamespacePath, RoomName},
     sio::{Args, ArgsError, Binary, Data, IntoArgs, Parsers, Spread, Value},
@@ -101,11 +103,12 @@ pub use sockeye_proto::{
 
 pub use crate::{
     builder::{BuildError, ServerBuilder},
+    changed::Changed,
     conn::{
         handshake::{Handshake, HandshakeRef},
         outbox::{OutboxLimits, SlowPolicy},
     },
-    error::{Answer, CallError, EmitError, Gathered, Partial},
+    error::{Answer, CallError, DataError, EmitError, Gathered, Partial},
     http::{
         cookie::{Cookie, SameSite},
         cors::Cors,
@@ -113,16 +116,19 @@ pub use crate::{
         hooks::Forbidden,
         proxies::TrustedProxies,
     },
-    io::Io,
+    io::{Io, NamespaceInfo, RoomInfo},
     limits::LimitsMode,
     ns::{
+        answers::Acks,
         builder::NamespaceBuilder,
         connect::ConnectRefused,
         context::{Context, HandlerKind},
         extract::{AckSender, Attachments, Auth, EventName, FromContext, Params, Rejection, State},
+        fetch::{FetchSockets, SocketPage, SocketPages},
         handler::{AckFailed, Arguments, Fallible, Handler, IntoAck, IntoConnect, Plain},
         namespaces::NamespaceRequest,
-        operator::{Acks, Broadcast},
+        operator::Broadcast,
+        remote::RemoteSocket,
         socket::{IntoRooms, Socket},
     },
     reason::DisconnectReason,

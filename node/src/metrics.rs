@@ -9,7 +9,11 @@ use prometheus::{
     Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, core::Collector,
     process_collector::ProcessCollector,
 };
-use sockeye_proto::{DecodeError, eio::TransportKind, name::NamespacePath};
+use sockeye_proto::{
+    DecodeError,
+    eio::{Protocol, TransportKind},
+    name::NamespacePath,
+};
 
 use crate::{cluster::ACKS_PENDING_HELP, engine::Engine, limits, reason::DisconnectReason};
 
@@ -55,6 +59,7 @@ impl PacketCounters {
 pub(crate) struct Metrics {
     registry: Registry,
     connections: [IntGauge; 2],
+    eio3_connections: [IntGauge; 2],
     pub(crate) packets_received: PacketCounters,
     packets_sent: PacketCounters,
     received_bytes: [IntCounter; 2],
@@ -104,6 +109,11 @@ impl Metrics {
             register.counters("packets_sent_total", "Socket.IO packets queued for clients.", "type")?;
         let connections =
             register.gauges("connections", "Engine.IO connections of this node.", &["transport"])?;
+        let eio3_connections = register.gauges(
+            "eio3_connections",
+            "Those of the connections whose clients speak Engine.IO 3.",
+            &["transport"],
+        )?;
         let received_bytes =
             register.counters("received_bytes_total", "Bytes received from clients.", "transport")?;
         let sent_bytes = register.counters("sent_bytes_total", "Bytes sent to clients.", "transport")?;
@@ -122,6 +132,7 @@ impl Metrics {
             handshakes_ok: transports.map(|kind| handshakes.with_label_values(&[kind.as_str(), "ok"])),
             handshakes,
             connections: transports.map(|kind| connections.with_label_values(&[kind.as_str()])),
+            eio3_connections: transports.map(|kind| eio3_connections.with_label_values(&[kind.as_str()])),
             packets_received: PacketCounters::new(&received),
             packets_sent: PacketCounters::new(&sent),
             received_bytes: transports.map(|kind| received_bytes.with_label_values(&[kind.as_str()])),
@@ -267,17 +278,23 @@ impl Metrics {
         prometheus::TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
     }
 
-    pub(crate) fn connection_opened(&self, transport: TransportKind) {
+    pub(crate) fn connection_opened(&self, transport: TransportKind, protocol: Protocol) {
         self.connections[index(transport)].inc();
+        if protocol == Protocol::V3 {
+            self.eio3_connections[index(transport)].inc();
+        }
     }
 
-    pub(crate) fn connection_closed(&self, transport: TransportKind) {
+    pub(crate) fn connection_closed(&self, transport: TransportKind, protocol: Protocol) {
         self.connections[index(transport)].dec();
+        if protocol == Protocol::V3 {
+            self.eio3_connections[index(transport)].dec();
+        }
     }
 
-    pub(crate) fn upgraded(&self) {
-        self.connections[index(TransportKind::Polling)].dec();
-        self.connections[index(TransportKind::WebSocket)].inc();
+    pub(crate) fn upgraded(&self, protocol: Protocol) {
+        self.connection_closed(TransportKind::Polling, protocol);
+        self.connection_opened(TransportKind::WebSocket, protocol);
         self.upgrade("ok");
     }
 

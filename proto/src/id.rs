@@ -2,9 +2,7 @@
 //!
 //! Nothing here draws random numbers: the caller brings them, so that tests are repeatable and the crate stays pure.
 
-use std::borrow::Borrow;
 use std::fmt;
-use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -120,10 +118,10 @@ impl<'de> Deserialize<'de> for NodeId {
 ///
 /// Clients of Engine.IO 3 are not told their ids: they take the session's for the one in `/`, and put `NAMESPACE#` in
 /// front of it elsewhere. Their sockets have these ids, so that what such a client says of itself means it.
-#[derive(Clone, Eq, PartialEq, Ord, PartialOrd)]
+#[derive(Clone, Eq, PartialEq, Hash, Ord, PartialOrd)]
 pub struct SocketId(Text);
 
-#[derive(Clone, Eq, PartialEq, Ord, PartialOrd)]
+#[derive(Clone, Eq, PartialEq, Hash, Ord, PartialOrd)]
 enum Text {
     Own([u8; 20]),
     Legacy(Arc<str>),
@@ -183,6 +181,19 @@ impl SocketId {
         }
     }
 
+    /// What tells this socket from others in its namespace: all of the id, or the session's part of one that a client of
+    /// Engine.IO 3 made. (Clients of Socket.IO 1.x take that for the whole in every namespace.)
+    #[must_use]
+    pub fn key(&self) -> &str {
+        Self::key_of(self.as_str())
+    }
+
+    /// The same of the text of an id.
+    #[must_use]
+    pub fn key_of(id: &str) -> &str {
+        if id.starts_with('/') { id.get(id.len().saturating_sub(40)..).unwrap_or(id) } else { id }
+    }
+
     /// Its characters.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -190,19 +201,6 @@ impl SocketId {
             Text::Own(text) => std::str::from_utf8(text).unwrap_or_default(),
             Text::Legacy(text) => text,
         }
-    }
-}
-
-/// That of its text, so that collections of ids can be searched for a text.
-impl Hash for SocketId {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.as_str().hash(state);
-    }
-}
-
-impl Borrow<str> for SocketId {
-    fn borrow(&self) -> &str {
-        self.as_str()
     }
 }
 
@@ -463,7 +461,9 @@ mod tests {
         ] {
             assert_eq!(SocketId::parse(&bad), None, "{bad}");
         }
-        assert!(std::collections::HashSet::from([chat]).contains(&*format!("/chat#{text}")));
+        assert_eq!((chat.key(), root.key(), odd.key()), (&*text, &*text, &*text));
+        let own = SocketId::from_random([0; 15]);
+        assert_eq!(own.key(), own.as_str());
         assert_eq!(size_of::<SocketId>(), 24);
     }
 

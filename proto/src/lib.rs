@@ -13,6 +13,7 @@
 //! * [`eio`]: Engine.IO 4 and 3: packets, polling payloads, requests, the session
 //! * [`ws`]: the server's side of WebSocket framing
 //! * [`sio`]: Socket.IO 5: packets, arguments, attachments, namespaces
+//! * [`query`]: query strings as JSON
 //! * [`prepared`]: packets to clients, encoded once for all recipients
 //! * [`bus`]: messages between nodes and from emitters
 
@@ -23,6 +24,7 @@ pub mod id;
 pub mod limits;
 pub mod name;
 pub mod prepared;
+pub mod query;
 pub mod sio;
 pub mod time;
 pub mod ws;

@@ -182,9 +182,9 @@ impl Prepared {
     /// How many messages of Engine.IO it consists of.
     #[must_use]
     pub fn messages(&self) -> usize {
-        match self.parts() {
-            Parts::Json(text) => 1 + text.packet.attachments().len(),
-            Parts::Messages(messages) => messages.len(),
+        match &self.parser {
+            Parsers::Json => 1 + self.packet.attachments().len(),
+            other => self.encoded(other).len(),
         }
     }
 
@@ -217,8 +217,12 @@ impl Prepared {
     fn parts(&self) -> Parts<'_> {
         match &self.parser {
             Parsers::Json => Parts::Json(Text::new(&self.packet)),
-            other => Parts::Messages(self.messages.get_or_init(|| other.encode(&self.packet))),
+            other => Parts::Messages(self.encoded(other)),
         }
+    }
+
+    fn encoded(&self, parser: &Parsers) -> &[Message] {
+        self.messages.get_or_init(|| parser.encode(&self.packet))
     }
 }
 

@@ -10,7 +10,9 @@ use serde::Deserialize as _;
 use sockeye_proto::Limits;
 use sockeye_proto::bus::native::{self, SEQUENCE_AT};
 use sockeye_proto::bus::python::{self, Callback, Incoming, PythonMessage, integer_room};
-use sockeye_proto::bus::{Answer, Envelope, Message, Origin, Query, ReplyTo, Target};
+use sockeye_proto::bus::{
+    Answer, ConnectionInfo, Envelope, Message, Origin, Query, ReplyTo, SocketFields, SocketInfo, Target,
+};
 use sockeye_proto::id::{NodeId, RequestId};
 use sockeye_proto::name::{NamespacePath, RoomName};
 use sockeye_proto::sio::{Args, Binary, IntoArgs as _, RESERVED};
@@ -70,11 +72,70 @@ fn message() -> impl Strategy<Value = Message> {
             args
         }),
     ];
+    let fields = || {
+        (any::<[bool; 4]>(), prop::collection::vec(any::<String>(), 0..3)).prop_map(
+            |([rooms, connection, url, data], headers)| SocketFields {
+                rooms,
+                connection,
+                url,
+                data,
+                headers,
+            },
+        )
+    };
+    let listing = prop_oneof![
+        (namespace(), target(), any::<u64>(), any::<u32>(), fields()).prop_map(
+            |(namespace, target, from, limit, fields)| Query::Sockets {
+                namespace,
+                target,
+                from,
+                limit,
+                fields
+            }
+        ),
+        (namespace(), any::<String>(), fields()).prop_map(|(namespace, id, fields)| Query::Socket {
+            namespace,
+            id,
+            fields
+        }),
+        Just(Query::Namespaces),
+        (namespace(), prop::option::of(room()), any::<u32>())
+            .prop_map(|(namespace, after, limit)| Query::Rooms { namespace, after, limit }),
+        request().prop_map(|change| Query::Outcome { change }),
+    ];
+    let query = prop_oneof![query, listing];
+    let connection = (any::<String>(), any::<u64>(), any::<bool>(), any::<String>())
+        .prop_map(|(address, time, secure, transport)| ConnectionInfo { address, time, secure, transport });
+    let socket = (
+        any::<String>(),
+        rooms(),
+        prop::option::of(connection),
+        any::<Option<String>>(),
+        prop::collection::vec(any::<(String, String)>(), 0..3),
+        any::<Option<String>>(),
+    )
+        .prop_map(|(id, rooms, connection, url, headers, data)| SocketInfo {
+            id,
+            rooms,
+            connection,
+            url,
+            headers,
+            data,
+        });
+    let listed = prop_oneof![
+        (prop::collection::vec(socket, 0..4), any::<Option<u64>>())
+            .prop_map(|(sockets, next)| Answer::Sockets { sockets, next }),
+        prop::collection::vec((namespace(), any::<u64>()), 0..4).prop_map(Answer::Namespaces),
+        (prop::collection::vec((room(), any::<u64>()), 0..4), any::<bool>())
+            .prop_map(|(rooms, more)| Answer::Rooms { rooms, more }),
+    ];
     let answer = prop_oneof![
         prop::collection::vec(any::<String>(), 0..5).prop_map(Answer::Members),
         any::<u64>().prop_map(Answer::Count),
         prop::option::of(args()).prop_map(Answer::ServerEvent),
+        listed,
     ];
+    let confirm = || prop::option::of(request());
     let heartbeat = (
         any::<[u8; 2]>(),
         any::<u64>(),
@@ -94,22 +155,20 @@ fn message() -> impl Strategy<Value = Message> {
                 reply
             }
         ),
-        (namespace(), target(), rooms()).prop_map(|(namespace, target, rooms)| Message::Join {
-            namespace,
-            target,
-            rooms
+        (namespace(), target(), rooms(), confirm()).prop_map(|(namespace, target, rooms, confirm)| {
+            Message::Join { namespace, target, rooms, confirm }
         }),
-        (namespace(), target(), rooms()).prop_map(|(namespace, target, rooms)| Message::Leave {
-            namespace,
-            target,
-            rooms
+        (namespace(), target(), rooms(), confirm()).prop_map(|(namespace, target, rooms, confirm)| {
+            Message::Leave { namespace, target, rooms, confirm }
         }),
-        (namespace(), target(), any::<bool>()).prop_map(|(namespace, target, close)| Message::Disconnect {
-            namespace,
-            target,
-            close
+        (namespace(), target(), any::<bool>(), confirm()).prop_map(|(namespace, target, close, confirm)| {
+            Message::Disconnect { namespace, target, close, confirm }
         }),
-        (namespace(), room()).prop_map(|(namespace, room)| Message::CloseRoom { namespace, room }),
+        (namespace(), room(), confirm()).prop_map(|(namespace, room, confirm)| Message::CloseRoom {
+            namespace,
+            room,
+            confirm
+        }),
         (request(), millis(), query).prop_map(|(id, ttl, query)| Message::Request { id, ttl, query }),
         (namespace(), event(), args()).prop_map(|(namespace, event, args)| Message::ServerEvent {
             namespace,
@@ -163,8 +222,16 @@ proptest! {
         prop_assert_eq!(bytes[header_at] & 0xf0, 0x90, "a short array");
 
         let mut newer = bytes[..header_at].to_vec();
-        newer.extend([0xdc, 0, count + 2]);
+        let left_out = u8::from(matches!(
+            message,
+            Message::Join { confirm: None, .. }
+                | Message::Leave { confirm: None, .. }
+                | Message::Disconnect { confirm: None, .. }
+                | Message::CloseRoom { confirm: None, .. }
+        ));
+        newer.extend([0xdc, 0, count + left_out + 2]);
         newer.extend(&bytes[header_at + 1..blocks_at]);
+        newer.extend(vec![0xc0; left_out.into()]);
         newer.extend(rmp_serde::to_vec(&extra).expect("msgpack"));
         newer.extend(rmp_serde::to_vec(&Some((1, "x"))).expect("msgpack"));
         newer.extend(&bytes[blocks_at..]);

@@ -113,19 +113,29 @@ async fn rooms_connections_and_servers() {
                 namespace: namespace(),
                 target: Target::room("s"),
                 rooms: vec!["r".into(), "q".into()],
+                confirm: None,
             },
         ),
         (
             &["--everyone", "--leave", "r"],
-            Message::Leave { namespace: namespace(), target: Target::everyone(), rooms: vec!["r".into()] },
+            Message::Leave {
+                namespace: namespace(),
+                target: Target::everyone(),
+                rooms: vec!["r".into()],
+                confirm: None,
+            },
         ),
-        (&["-n", "/a", "--close-room", "r"], Message::CloseRoom { namespace: "/a".into(), room: "r".into() }),
+        (
+            &["-n", "/a", "--close-room", "r"],
+            Message::CloseRoom { namespace: "/a".into(), room: "r".into(), confirm: None },
+        ),
         (
             &["-x", "s", "--disconnect", "--close"],
             Message::Disconnect {
                 namespace: namespace(),
                 target: Target::everyone().except("s"),
                 close: true,
+                confirm: None,
             },
         ),
         (

@@ -78,17 +78,31 @@ async fn every_operation_is_heard_as_it_was_meant() {
                 namespace: "/chat".into(),
                 target: Target::room("r"),
                 rooms: vec!["x".into(), "y".into()],
+                confirm: None,
             },
         ),
         (
             chat.all().leave("x"),
-            Message::Leave { namespace: "/chat".into(), target: everyone(), rooms: vec!["x".into()] },
+            Message::Leave {
+                namespace: "/chat".into(),
+                target: everyone(),
+                rooms: vec!["x".into()],
+                confirm: None,
+            },
         ),
         (
             emitter.to(&["a", "b"][..]).disconnect(true),
-            Message::Disconnect { namespace: "/".into(), target: Target::room("a").to("b"), close: true },
+            Message::Disconnect {
+                namespace: "/".into(),
+                target: Target::room("a").to("b"),
+                close: true,
+                confirm: None,
+            },
         ),
-        (chat.close_room("x"), Message::CloseRoom { namespace: "/chat".into(), room: "x".into() }),
+        (
+            chat.close_room("x"),
+            Message::CloseRoom { namespace: "/chat".into(), room: "x".into(), confirm: None },
+        ),
         (
             emitter.of("/admin").server_emit("disconnect", ("all", 1)),
             Message::ServerEvent {
@@ -116,7 +130,7 @@ async fn every_operation_is_heard_as_it_was_meant() {
 
     let two = chat.close_room(["x", "y"]);
     for room in ["x", "y"] {
-        let closed = Message::CloseRoom { namespace: "/chat".into(), room: room.into() };
+        let closed = Message::CloseRoom { namespace: "/chat".into(), room: room.into(), confirm: None };
         assert_eq!(subscriber.native().await.message, closed);
     }
     assert_eq!(two.await.expect("taken").receivers, Some(1));

@@ -174,9 +174,21 @@ pub(crate) struct EngineIo {
     )]
     pub(crate) transports: Vec<String>,
 
+    /// How packets are written: json, which every client speaks, or msgpack, for clients with socket.io-msgpack-parser.
+    ///
+    /// All clients and all nodes of a cluster have to use the same. The demo speaks json.
+    #[arg(long, env = "SOCKEYE_PARSER", value_name = "FORMAT", default_value = "json")]
+    pub(crate) parser: String,
+
     /// Leave clients that began with long-polling there.
     #[arg(long, env = "SOCKEYE_NO_UPGRADES")]
     pub(crate) no_upgrades: bool,
+
+    /// Serve clients of Engine.IO 3, too: Socket.IO 1.x and 2.x.
+    ///
+    /// The socket ids of such clients are their session ids: who is told one can take a long-polling session over.
+    #[arg(long, env = "SOCKEYE_EIO3")]
+    pub(crate) eio3: bool,
 }
 
 #[derive(Debug, Args)]

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use sockeye::{Cors, Limits, LimitsMode, OutboxLimits, SlowPolicy, TransportKind};
+use sockeye::{Cors, Limits, LimitsMode, OutboxLimits, Parsers, SlowPolicy, TransportKind};
 use tracing_subscriber::EnvFilter;
 
 use super::{
@@ -44,7 +44,9 @@ pub(crate) struct Config {
     pub(crate) limits_mode: LimitsMode,
     pub(crate) outbox: OutboxLimits,
     pub(crate) transports: Vec<TransportKind>,
+    pub(crate) parser: Parsers,
     pub(crate) upgrades: bool,
+    pub(crate) eio3: bool,
     pub(crate) require_bus: bool,
     pub(crate) shutdown_timeout: Duration,
     pub(crate) log: Log,
@@ -139,11 +141,16 @@ impl Config {
         for length in secrets.iter().map(String::len).filter(|length| *length < SHORTEST_SECRET) {
             p.note("--secret", format!("one of {length} bytes can be guessed; take {SHORTEST_SECRET} or more, as from `openssl rand -hex 32`"));
         }
+        let parser = p.take("--parser", parser(&engine.parser), Parsers::Json);
+        let json = matches!(parser, Parsers::Json);
         let demo = match filled(clients.demo) {
             _ if clients.no_demo => false,
             Some(text) => p.take("--demo", boolean(&text), false),
-            None => listen.ip().to_canonical().is_loopback(),
+            None => json && listen.ip().to_canonical().is_loopback(),
         };
+        if demo && !json {
+            p.note("--demo", "speaks json only; leave it out, or --parser");
+        }
         let config = Self {
             listen,
             admin_listen,
@@ -178,7 +185,9 @@ impl Config {
                 ..p.take("--max-queue", outbox(&limits.max_queue), OutboxLimits::default())
             },
             transports: p.take("--transports", transports(&engine.transports), Vec::new()),
+            parser,
             upgrades: !engine.no_upgrades,
+            eio3: engine.eio3,
             require_bus: operation.require_bus,
             shutdown_timeout: p.take(
                 "--shutdown-timeout",
@@ -372,6 +381,14 @@ fn transports(names: &[String]) -> Result<Vec<TransportKind>, String> {
         return Err("there is none; name polling, websocket or both".into());
     }
     Ok(transports)
+}
+
+fn parser(text: &str) -> Result<Parsers, String> {
+    match text {
+        "json" => Ok(Parsers::Json),
+        "msgpack" => Ok(Parsers::MsgPack),
+        other => Err(format!("`{other}` is no format; json and msgpack are")),
+    }
 }
 
 fn filter(text: &str) -> Result<String, String> {

@@ -56,6 +56,8 @@ fn everything_that_is_wrong_is_said_at_once() {
         "0",
         "--transports",
         "smoke",
+        "--parser",
+        "yaml",
         "--log-level",
         "verbose",
         "--log-format",
@@ -77,6 +79,7 @@ fn everything_that_is_wrong_is_said_at_once() {
         "--ping-timeout: 1ms is too short",
         "--max-payload: `0`",
         "--transports: `smoke`",
+        "--parser: `yaml`",
         "--log-level: `verbose`",
         "--log-format: `xml`",
         "--secret-file: none cannot be read",
@@ -105,6 +108,8 @@ fn the_demo_is_on_for_loopback_only_unless_said() {
         (&["--demo=off"], false),
         (&["--demo", "--no-demo"], false),
         (&["--no-demo", "--demo"], true),
+        (&["--parser", "msgpack"], false),
+        (&["--parser", "msgpack", "--demo=off"], false),
     ] {
         assert_eq!(good(words).demo, demo, "{words:?}");
     }

@@ -70,6 +70,24 @@ impl ServerBuilder {
         self
     }
 
+    /// Whether clients of Engine.IO 3 are served, too: those of Socket.IO 1.x and 2.x (`allowEIO3` of the JavaScript
+    /// server). False if not said; they are refused with `Unsupported protocol version` then.
+    ///
+    /// Handlers need not know: [`Socket::protocol`](crate::Socket::protocol) tells. What is different for these clients:
+    /// the server lets them into `/` by itself; what others bring as an auth object, they say in the query of the URL, or
+    /// behind the namespace; and they make their socket ids of their session's id, so that whoever is told such an id
+    /// can take the session over while it uses long-polling. That is how their protocol is.
+    ///
+    /// ```
+    /// use sockeye::Server;
+    ///
+    /// let builder = Server::builder().allow_eio3(true);
+    /// ```
+    pub fn allow_eio3(mut self, allow: bool) -> Self {
+        self.eio3 = allow;
+        self
+    }
+
     /// The transports that are served; both if not said.
     pub fn transports(mut self, transports: impl Into<Vec<TransportKind>>) -> Self {
         self.transports = transports.into();

@@ -33,6 +33,8 @@ pub(super) struct Collect {
     lost: Vec<NodeId>,
     /// Something that was waited for did not come.
     partial: bool,
+    /// It was said that everyone has been asked.
+    asked: bool,
 }
 
 /// What one peer owes.
@@ -58,11 +60,17 @@ pub(super) enum Foreign {
 impl Collect {
     pub(super) fn new(sink: UnboundedSender<RemoteAck>, peers: &[NodeId], foreign: Foreign) -> Self {
         let nodes = peers.iter().map(|&node| Share { node, recipients: None, settled: 0 }).collect();
-        Self { started: Instant::now(), sink, nodes, foreign, lost: Vec::new(), partial: false }
+        Self { started: Instant::now(), sink, nodes, foreign, lost: Vec::new(), partial: false, asked: false }
     }
 
     /// Whether there is nothing to wait for.
-    pub(super) fn progress(&self) -> Progress {
+    pub(super) fn progress(&mut self) -> Progress {
+        // A foreign node never says how many it asked: only for a single socket it matters.
+        let counted =
+            self.foreign != Foreign::One && self.nodes.iter().all(|share| share.recipients.is_some());
+        if counted && !std::mem::replace(&mut self.asked, true) {
+            self.say(RemoteAck::Asked);
+        }
         let done = self.foreign == Foreign::No && self.nodes.iter().all(Share::is_done);
         if done || self.sink.is_closed() { Progress::Done } else { Progress::Waiting }
     }
@@ -86,7 +94,7 @@ impl Collect {
         }
         for (sid, answer) in acks {
             self.say(match answer {
-                Some(args) => RemoteAck::Answer { sid, args },
+                Some(args) => RemoteAck::Answer { node: Some(node), sid, args },
                 None => RemoteAck::Gone { sid },
             });
         }
@@ -99,7 +107,7 @@ impl Collect {
             self.foreign = Foreign::No;
         }
         self.say(RemoteAck::Expect { node: None, recipients: 1 });
-        self.say(RemoteAck::Answer { sid, args });
+        self.say(RemoteAck::Answer { node: None, sid, args });
         self.progress()
     }
 

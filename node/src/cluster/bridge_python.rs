@@ -221,7 +221,9 @@ fn apply(core: &Arc<Core>, local: &dyn Local, host: Option<String>, message: Pyt
         PythonMessage::LeaveRoom { sid, room, namespace } => {
             local.leave(&namespace, &Target::room(sid), &[room]);
         }
-        PythonMessage::CloseRoom { room, namespace } => local.close_room(&namespace, &room),
+        PythonMessage::CloseRoom { room, namespace } => {
+            local.close_room(&namespace, &room);
+        }
         PythonMessage::Callback { .. } | PythonMessage::Unknown => {}
     }
 }

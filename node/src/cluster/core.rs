@@ -13,9 +13,10 @@ use tokio::runtime::Handle;
 use super::bridge_python::Bridge;
 use super::local::{Local, Nobody};
 use super::metrics::{ClusterMetrics, Published};
+use super::outcomes::Outcomes;
 use super::peers::{Boot, Peers};
 use super::pending::Pending;
-use super::serve::Handlers;
+use super::serve::{Handlers, Questions};
 
 pub(super) struct Core {
     pub(super) node: NodeId,
@@ -31,6 +32,8 @@ pub(super) struct Core {
     /// Present if this node takes part in a cluster of python-socketio nodes.
     pub(super) bridge: Option<Bridge>,
     pub(super) handlers: Arc<Handlers>,
+    pub(super) questions: Questions,
+    pub(super) outcomes: Outcomes,
     local: OnceLock<Weak<dyn Local>>,
     /// Whether the link is up, as the reader has seen it.
     linked: AtomicBool,
@@ -75,6 +78,8 @@ impl Core {
             metrics,
             bridge: bridge_python.then(|| Bridge::new(node)),
             handlers: Arc::default(),
+            questions: Questions::default(),
+            outcomes: Outcomes::default(),
             local: OnceLock::new(),
             linked: AtomicBool::new(false),
         }

@@ -244,10 +244,22 @@ impl Reader {
                     local.emit(&namespace, &event, &args, &target, volatile);
                 }
             },
-            Message::Join { namespace, target, rooms } => local.join(&namespace, &target, &rooms),
-            Message::Leave { namespace, target, rooms } => local.leave(&namespace, &target, &rooms),
-            Message::Disconnect { namespace, target, close } => local.disconnect(&namespace, &target, close),
-            Message::CloseRoom { namespace, room } => local.close_room(&namespace, &room),
+            Message::Join { namespace, target, rooms, confirm } => {
+                let found = local.join(&namespace, &target, &rooms);
+                self.core.outcomes.note(node, confirm, found);
+            }
+            Message::Leave { namespace, target, rooms, confirm } => {
+                let found = local.leave(&namespace, &target, &rooms);
+                self.core.outcomes.note(node, confirm, found);
+            }
+            Message::Disconnect { namespace, target, close, confirm } => {
+                let found = local.disconnect(&namespace, &target, close);
+                self.core.outcomes.note(node, confirm, found);
+            }
+            Message::CloseRoom { namespace, room, confirm } => {
+                let found = local.close_room(&namespace, &room);
+                self.core.outcomes.note(node, confirm, found);
+            }
             Message::ServerEvent { namespace, event, args } => {
                 if let Some(node) = node {
                     self.core.server_event(&local, node, &namespace, &event, args, |_| {});

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use sockeye_proto::bus::Target;
+use sockeye_proto::bus::{SocketFields, SocketInfo, Target};
 use sockeye_proto::id::{NodeId, SocketId};
-use sockeye_proto::name::RoomName;
+use sockeye_proto::name::{NamespacePath, RoomName};
 use sockeye_proto::sio::Args;
 
 /// What the cluster asks of this node's own sockets.
@@ -31,23 +31,43 @@ pub(crate) trait Local: Send + Sync + 'static {
         sink: Arc<dyn AckSink>,
     ) -> usize;
 
-    /// Puts the selected local sockets into `rooms`.
-    fn join(&self, namespace: &str, target: &Target, rooms: &[RoomName]);
+    /// Puts the selected local sockets into `rooms`; returns how many were selected.
+    fn join(&self, namespace: &str, target: &Target, rooms: &[RoomName]) -> usize;
 
-    /// Takes the selected local sockets out of `rooms`.
-    fn leave(&self, namespace: &str, target: &Target, rooms: &[RoomName]);
+    /// Takes the selected local sockets out of `rooms`; returns how many were selected.
+    fn leave(&self, namespace: &str, target: &Target, rooms: &[RoomName]) -> usize;
 
-    /// Disconnects the selected local sockets from the namespace, or with `close` their whole connections.
-    fn disconnect(&self, namespace: &str, target: &Target, close: bool);
+    /// Disconnects the selected local sockets from the namespace, or with `close` their whole connections; returns how
+    /// many were selected.
+    fn disconnect(&self, namespace: &str, target: &Target, close: bool) -> usize;
 
-    /// Takes every local socket out of `room`.
-    fn close_room(&self, namespace: &str, room: &RoomName);
+    /// Takes every local socket out of `room`; returns how many were in it.
+    fn close_room(&self, namespace: &str, room: &RoomName) -> usize;
 
     /// The ids of the selected local sockets.
     fn members(&self, namespace: &str, target: &Target) -> Vec<SocketId>;
 
     /// How many local sockets are selected.
     fn count(&self, namespace: &str, target: &Target) -> usize;
+
+    /// Some of the selected local sockets, from a place on: bounded by `limit`, by bytes and by work.
+    fn sockets(
+        &self,
+        namespace: &str,
+        target: &Target,
+        from: u64,
+        limit: usize,
+        fields: &SocketFields,
+    ) -> SocketsPage;
+
+    /// One local socket.
+    fn socket(&self, namespace: &str, id: &str, fields: &SocketFields) -> Option<SocketInfo>;
+
+    /// The namespaces that have local sockets, and how many each has.
+    fn namespaces(&self) -> Vec<(NamespacePath, u64)>;
+
+    /// Rooms with local sockets in the order of their names, how many are in each, and whether others follow.
+    fn rooms(&self, namespace: &str, after: Option<&RoomName>, limit: usize) -> RoomsPage;
 
     /// Runs this node's handler of an event that another node sent to it; `None` if there is no handler.
     fn server_event(
@@ -58,6 +78,18 @@ pub(crate) trait Local: Send + Sync + 'static {
         from: NodeId,
     ) -> BoxFuture<'static, Option<Args>>;
 }
+
+/// Some of the sockets of one node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SocketsPage {
+    /// They, in the order of their places.
+    pub(crate) sockets: Vec<SocketInfo>,
+    /// The place to go on from; `None` if nothing follows.
+    pub(crate) next: Option<u64>,
+}
+
+/// Some of the rooms of one node in the order of their names, how many sockets are in each, and whether others follow.
+pub(crate) type RoomsPage = (Vec<(RoomName, u64)>, bool);
 
 /// Where the answers of one emit's recipients go.
 pub(crate) trait AckSink: Send + Sync {
@@ -81,6 +113,8 @@ pub(crate) enum RemoteAck {
     },
     /// One of them answered.
     Answer {
+        /// The node that it is connected to; `None` is a node of another product.
+        node: Option<NodeId>,
         /// Its id; for an answer that came through a python-socketio node the room that was addressed, which is
         /// the socket's id whenever a single socket was.
         sid: String,
@@ -99,6 +133,8 @@ pub(crate) enum RemoteAck {
         /// How many of the sockets that it said it had asked are lost with it.
         owed: u64,
     },
+    /// Every node that can has said how many sockets it asked.
+    Asked,
     /// Nothing else follows: every node's answers are in, or the time is over.
     Complete,
 }
@@ -145,13 +181,21 @@ impl Local for Nobody {
         0
     }
 
-    fn join(&self, _: &str, _: &Target, _: &[RoomName]) {}
+    fn join(&self, _: &str, _: &Target, _: &[RoomName]) -> usize {
+        0
+    }
 
-    fn leave(&self, _: &str, _: &Target, _: &[RoomName]) {}
+    fn leave(&self, _: &str, _: &Target, _: &[RoomName]) -> usize {
+        0
+    }
 
-    fn disconnect(&self, _: &str, _: &Target, _: bool) {}
+    fn disconnect(&self, _: &str, _: &Target, _: bool) -> usize {
+        0
+    }
 
-    fn close_room(&self, _: &str, _: &RoomName) {}
+    fn close_room(&self, _: &str, _: &RoomName) -> usize {
+        0
+    }
 
     fn members(&self, _: &str, _: &Target) -> Vec<SocketId> {
         Vec::new()
@@ -159,6 +203,22 @@ impl Local for Nobody {
 
     fn count(&self, _: &str, _: &Target) -> usize {
         0
+    }
+
+    fn sockets(&self, _: &str, _: &Target, _: u64, _: usize, _: &SocketFields) -> SocketsPage {
+        SocketsPage::default()
+    }
+
+    fn socket(&self, _: &str, _: &str, _: &SocketFields) -> Option<SocketInfo> {
+        None
+    }
+
+    fn namespaces(&self) -> Vec<(NamespacePath, u64)> {
+        Vec::new()
+    }
+
+    fn rooms(&self, _: &str, _: Option<&RoomName>, _: usize) -> RoomsPage {
+        (Vec::new(), false)
     }
 
     fn server_event(&self, _: &str, _: &str, _: Args, _: NodeId) -> BoxFuture<'static, Option<Args>> {

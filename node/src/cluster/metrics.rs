@@ -45,7 +45,10 @@ label! {
 }
 label! {
     /// What a request to the other nodes is about.
-    Op { Members => "members", Count => "count", ServerEvent => "server_event", Ack => "ack" }
+    Op {
+        Members => "members", Count => "count", ServerEvent => "server_event", Ack => "ack", Sockets => "sockets",
+        Socket => "socket", Namespaces => "namespaces", Rooms => "rooms", Confirm => "confirm",
+    }
 }
 label! {
     /// How a request to the other nodes ended.
@@ -95,13 +98,15 @@ pub(crate) struct ClusterMetrics {
     pub(super) acks_pending: IntGauge,
 }
 
-/// Why the cluster itself loses a message: an answer that no Python message can carry, and a server event that found too
-/// many others waiting.
-const LOSS_REASONS: [&str; 2] = [PYTHON_BINARY_ACK, SERVER_EVENT_LIMIT];
+/// Why the cluster itself loses a message: an answer that no Python message can carry, and a server event or a question
+/// that found too many others waiting.
+const LOSS_REASONS: [&str; 3] = [PYTHON_BINARY_ACK, SERVER_EVENT_LIMIT, QUERY_LIMIT];
 /// See [`LOSS_REASONS`].
 pub(super) const PYTHON_BINARY_ACK: &str = "python_binary_ack";
 /// See [`LOSS_REASONS`].
 pub(super) const SERVER_EVENT_LIMIT: &str = "server_event_limit";
+/// See [`LOSS_REASONS`].
+pub(super) const QUERY_LIMIT: &str = "query_limit";
 
 /// The help text of `sockeye_acks_pending`; one metric name has one text.
 pub(crate) const ACKS_PENDING_HELP: &str = "Emits that still wait for acks.";

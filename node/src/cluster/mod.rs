@@ -11,6 +11,7 @@
 //! * `requests`: questions to all peers, with partial answers
 //! * `serve`: answers to the peers' questions
 //! * `acks`: acks across nodes, both ends
+//! * `outcomes`: what the peers' changes of rooms found here
 //! * `pending`: everything that waits, and its deadlines
 //! * `keeper`: the task that beats the heart and keeps deadlines
 //! * `bridge_python`: the channel of python-socketio
@@ -35,6 +36,7 @@ mod local;
 mod metrics;
 mod origins;
 mod outbound;
+mod outcomes;
 mod peers;
 mod pending;
 mod requests;
@@ -49,8 +51,8 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sockeye_bus::{Bus, BusConfig, Events, OnOutage, Receipt, Topic};
-use sockeye_proto::bus::{Message, Target};
-use sockeye_proto::id::NodeId;
+use sockeye_proto::bus::{Message, SocketFields, SocketInfo, Target};
+use sockeye_proto::id::{NodeId, RequestId};
 use sockeye_proto::limits::Limits;
 use sockeye_proto::name::{NamespacePath, RoomName};
 use sockeye_proto::sio::Args;
@@ -58,7 +60,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-pub(crate) use self::local::{AckSink, Local, Partial, PeerInfo, RemoteAck};
+pub(crate) use self::local::{AckSink, Local, Partial, PeerInfo, RemoteAck, RoomsPage, SocketsPage};
 pub(crate) use self::metrics::{ACKS_PENDING_HELP, ClusterMetrics};
 
 use self::core::{Core, Settings};
@@ -215,24 +217,36 @@ impl Cluster {
         self.core.emit_with_ack(namespace, event, args, target, ttl, sink);
     }
 
-    /// Puts the other nodes' selected sockets into `rooms`.
-    pub(crate) fn join(&self, namespace: &NamespacePath, target: &Target, rooms: &[RoomName]) {
-        self.core.join(namespace, target, rooms);
+    /// Puts the other nodes' selected sockets into `rooms`. The outcome can be asked for with [`Self::confirm`].
+    pub(crate) fn join(&self, namespace: &NamespacePath, target: &Target, rooms: &[RoomName]) -> RequestId {
+        self.core.join(namespace, target, rooms)
     }
 
-    /// Takes the other nodes' selected sockets out of `rooms`.
-    pub(crate) fn leave_rooms(&self, namespace: &NamespacePath, target: &Target, rooms: &[RoomName]) {
-        self.core.leave_rooms(namespace, target, rooms);
+    /// Takes the other nodes' selected sockets out of `rooms`. The outcome can be asked for with [`Self::confirm`].
+    pub(crate) fn leave_rooms(
+        &self,
+        namespace: &NamespacePath,
+        target: &Target,
+        rooms: &[RoomName],
+    ) -> RequestId {
+        self.core.leave_rooms(namespace, target, rooms)
     }
 
-    /// Disconnects the other nodes' selected sockets from the namespace, or with `close` their connections.
-    pub(crate) fn disconnect(&self, namespace: &NamespacePath, target: &Target, close: bool) {
-        self.core.disconnect(namespace, target, close);
+    /// Disconnects the other nodes' selected sockets from the namespace, or with `close` their connections. The outcome
+    /// can be asked for with [`Self::confirm`].
+    pub(crate) fn disconnect(&self, namespace: &NamespacePath, target: &Target, close: bool) -> RequestId {
+        self.core.disconnect(namespace, target, close)
     }
 
-    /// Takes every socket of the other nodes out of `room`.
-    pub(crate) fn close_room(&self, namespace: &NamespacePath, room: &RoomName) {
-        self.core.close_room(namespace, room);
+    /// Takes every socket of the other nodes out of `room`. The outcome can be asked for with [`Self::confirm`].
+    pub(crate) fn close_room(&self, namespace: &NamespacePath, room: &RoomName) -> RequestId {
+        self.core.close_room(namespace, room)
+    }
+
+    /// How many sockets of the other nodes a change of this node selected, once it is done there. A node that forgot or
+    /// never heard of it is missing. Ends as [`Self::members`] does.
+    pub(crate) fn confirm(&self, change: RequestId) -> impl Future<Output = Partial<u64>> + Send + use<> {
+        self.core.confirm(change)
     }
 
     /// The ids of the other nodes' selected sockets.
@@ -254,6 +268,45 @@ impl Cluster {
         target: &Target,
     ) -> impl Future<Output = Partial<u64>> + Send + use<> {
         self.core.count(namespace, target)
+    }
+
+    /// The next page of each of these nodes, from the place that stands beside it on. Ends as [`Self::members`] does.
+    pub(crate) fn sockets(
+        &self,
+        namespace: &NamespacePath,
+        target: &Target,
+        from: &[(NodeId, u64)],
+        limit: usize,
+        fields: &SocketFields,
+    ) -> impl Future<Output = Partial<Vec<(NodeId, SocketsPage)>>> + Send + use<> {
+        self.core.sockets(namespace, target, from, limit, fields)
+    }
+
+    /// A socket of another node, and that node. Ends with the first answer that has it, else as [`Self::members`] does.
+    pub(crate) fn socket(
+        &self,
+        namespace: &NamespacePath,
+        id: &str,
+        fields: &SocketFields,
+    ) -> impl Future<Output = Partial<Option<(NodeId, SocketInfo)>>> + Send + use<> {
+        self.core.socket(namespace, id, fields)
+    }
+
+    /// The namespaces in which other nodes have sockets, once for each node that has some. Ends as [`Self::members`] does.
+    pub(crate) fn namespaces(
+        &self,
+    ) -> impl Future<Output = Partial<Vec<(NamespacePath, u64)>>> + Send + use<> {
+        self.core.namespaces()
+    }
+
+    /// Of each other node the first rooms behind a name, and whether others follow. Ends as [`Self::members`] does.
+    pub(crate) fn rooms(
+        &self,
+        namespace: &NamespacePath,
+        after: Option<&RoomName>,
+        limit: usize,
+    ) -> impl Future<Output = Partial<Vec<RoomsPage>>> + Send + use<> {
+        self.core.rooms(namespace, after, limit)
     }
 
     /// Sends an event to the other nodes themselves and collects what their handlers return within `ttl`. A node

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use sockeye_bus::{Outbound, Receipt, Topic};
 use sockeye_proto::bus::{Message, ReplyTo, Target, native};
+use sockeye_proto::id::RequestId;
 use sockeye_proto::name::{NamespacePath, RoomName};
 use sockeye_proto::sio::Args;
 use tokio::sync::mpsc::UnboundedSender;
@@ -77,7 +78,7 @@ impl Core {
         let peers = self.peers.ids();
         let foreign = self.bridge.as_ref().map_or(Foreign::No, |_| self.foreign_share(namespace, target));
         let id = self.pending.id();
-        let collect = Collect::new(sink, &peers, foreign);
+        let mut collect = Collect::new(sink, &peers, foreign);
         if collect.progress() == Progress::Done {
             // Nobody is known who could answer. A node that starts in this moment may still receive the event.
             collect.finish(&self.metrics);
@@ -97,38 +98,56 @@ impl Core {
         self.settle(id, &peers);
     }
 
-    pub(super) fn join(&self, namespace: &NamespacePath, target: &Target, rooms: &[RoomName]) {
+    pub(super) fn join(&self, namespace: &NamespacePath, target: &Target, rooms: &[RoomName]) -> RequestId {
         if let Some(bridge) = &self.bridge {
             bridge.enter_rooms(self, namespace, target, rooms);
         }
-        let message =
-            Message::Join { namespace: namespace.clone(), target: target.clone(), rooms: rooms.to_vec() };
+        let change = self.pending.id();
+        let (namespace, target) = (namespace.clone(), target.clone());
+        let message = Message::Join { namespace, target, rooms: rooms.to_vec(), confirm: Some(change) };
         self.publish(Topic::All, Kind::Rooms, &message);
+        change
     }
 
-    pub(super) fn leave_rooms(&self, namespace: &NamespacePath, target: &Target, rooms: &[RoomName]) {
+    pub(super) fn leave_rooms(
+        &self,
+        namespace: &NamespacePath,
+        target: &Target,
+        rooms: &[RoomName],
+    ) -> RequestId {
         if let Some(bridge) = &self.bridge {
             bridge.leave_rooms(self, namespace, target, rooms);
         }
-        let message =
-            Message::Leave { namespace: namespace.clone(), target: target.clone(), rooms: rooms.to_vec() };
+        let change = self.pending.id();
+        let (namespace, target) = (namespace.clone(), target.clone());
+        let message = Message::Leave { namespace, target, rooms: rooms.to_vec(), confirm: Some(change) };
         self.publish(Topic::All, Kind::Rooms, &message);
+        change
     }
 
-    pub(super) fn disconnect(&self, namespace: &NamespacePath, target: &Target, close: bool) {
+    pub(super) fn disconnect(&self, namespace: &NamespacePath, target: &Target, close: bool) -> RequestId {
         if let Some(bridge) = &self.bridge {
             bridge.disconnect(self, namespace, target);
         }
-        let message = Message::Disconnect { namespace: namespace.clone(), target: target.clone(), close };
-        self.publish(Topic::All, Kind::Disconnect, &message);
+        let change = self.pending.id();
+        let (namespace, target) = (namespace.clone(), target.clone());
+        self.publish(
+            Topic::All,
+            Kind::Disconnect,
+            &Message::Disconnect { namespace, target, close, confirm: Some(change) },
+        );
+        change
     }
 
-    pub(super) fn close_room(&self, namespace: &NamespacePath, room: &RoomName) {
+    pub(super) fn close_room(&self, namespace: &NamespacePath, room: &RoomName) -> RequestId {
         if let Some(bridge) = &self.bridge {
             bridge.close_room(self, namespace, room);
         }
-        let message = Message::CloseRoom { namespace: namespace.clone(), room: room.clone() };
+        let change = self.pending.id();
+        let message =
+            Message::CloseRoom { namespace: namespace.clone(), room: room.clone(), confirm: Some(change) };
         self.publish(Topic::All, Kind::Rooms, &message);
+        change
     }
 
     pub(super) fn server_emit(&self, namespace: &NamespacePath, event: &str, args: Args) -> Receipt {

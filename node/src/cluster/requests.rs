@@ -5,16 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sockeye_bus::Topic;
-use sockeye_proto::bus::{Answer, Message, Query, Target};
+use sockeye_proto::bus::{Answer, Message, Query, SocketFields, SocketInfo, Target};
 use sockeye_proto::id::{NodeId, RequestId};
-use sockeye_proto::name::NamespacePath;
+use sockeye_proto::name::{NamespacePath, RoomName};
 use sockeye_proto::sio::Args;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::core::Core;
-use super::local::Partial;
+use super::local::{Partial, RoomsPage, SocketsPage};
 use super::metrics::{ClusterMetrics, Ended, Kind, Op};
+use super::peers::node_topic;
 use super::pending::{Entry, Progress};
 
 /// A request on its way: who still owes an answer, and what came so far.
@@ -40,6 +41,11 @@ pub(super) enum Collected {
     Members(Vec<String>),
     Count(u64),
     Events(Vec<(NodeId, Args)>),
+    Sockets(Vec<(NodeId, SocketsPage)>),
+    /// One socket: the first answer that has it is all that is wanted.
+    Socket(Option<Box<(NodeId, SocketInfo)>>),
+    Namespaces(Vec<(NamespacePath, u64)>),
+    Rooms(Vec<RoomsPage>),
 }
 
 impl Gather {
@@ -61,6 +67,11 @@ impl Gather {
         } else {
             self.waiting.swap_remove(at);
             self.answered.push(from);
+        }
+        if matches!(self.value, Collected::Socket(Some(_))) {
+            // It is nowhere else.
+            self.waiting.clear();
+            self.missing.clear();
         }
         self.progress()
     }
@@ -106,6 +117,15 @@ impl Collected {
             (Self::Members(all), Answer::Members(some)) => all.extend(some),
             (Self::Count(sum), Answer::Count(count)) => *sum = sum.saturating_add(count),
             (Self::Events(all), Answer::ServerEvent(answer)) => all.extend(answer.map(|args| (from, args))),
+            (Self::Sockets(all), Answer::Sockets { sockets, next }) => {
+                all.push((from, SocketsPage { sockets, next }));
+            }
+            (Self::Socket(found), Answer::Sockets { sockets, .. }) => {
+                let socket = sockets.into_iter().next().map(|socket| Box::new((from, socket)));
+                *found = socket.or_else(|| found.take());
+            }
+            (Self::Namespaces(all), Answer::Namespaces(some)) => all.extend(some),
+            (Self::Rooms(all), Answer::Rooms { rooms, more }) => all.push((rooms, more)),
             _ => return false,
         }
         true
@@ -130,10 +150,24 @@ impl Core {
         self: &Arc<Self>,
         op: Op,
         value: Collected,
-        query: Query,
+        query: &Query,
         ttl: Duration,
     ) -> impl Future<Output = (Collected, Vec<NodeId>)> + Send + use<> {
-        let peers = self.peers.ids();
+        self.gather_from(op, value, self.peers.ids(), ttl, &|id| {
+            let query = query.clone();
+            self.publish(Topic::All, Kind::Request, &Message::Request { id, ttl, query });
+        })
+    }
+
+    /// Asks these peers; `ask` publishes what they are asked.
+    fn gather_from(
+        self: &Arc<Self>,
+        op: Op,
+        value: Collected,
+        peers: Vec<NodeId>,
+        ttl: Duration,
+        ask: &dyn Fn(RequestId),
+    ) -> impl Future<Output = (Collected, Vec<NodeId>)> + Send + use<> {
         let started = Instant::now();
         let id = self.pending.id();
         let (done, answer) = oneshot::channel();
@@ -146,7 +180,7 @@ impl Core {
             gather.finish(&self.metrics);
         } else {
             self.pending.open(id, started + ttl, Entry::Gather(gather));
-            self.publish(Topic::All, Kind::Request, &Message::Request { id, ttl, query });
+            ask(id);
             self.settle(id, &peers);
         }
         let guard = Guard { core: Arc::clone(self), id };
@@ -180,7 +214,7 @@ impl Core {
     ) -> impl Future<Output = Partial<Vec<String>>> + Send + use<> {
         let query = Query::Members { namespace: namespace.clone(), target: target.clone() };
         let answers =
-            self.gather(Op::Members, Collected::Members(Vec::new()), query, self.settings.request_timeout);
+            self.gather(Op::Members, Collected::Members(Vec::new()), &query, self.settings.request_timeout);
         async move {
             match answers.await {
                 (Collected::Members(value), missing) => Partial { value, missing },
@@ -195,7 +229,7 @@ impl Core {
         target: &Target,
     ) -> impl Future<Output = Partial<u64>> + Send + use<> {
         let query = Query::Count { namespace: namespace.clone(), target: target.clone() };
-        let answers = self.gather(Op::Count, Collected::Count(0), query, self.settings.request_timeout);
+        let answers = self.gather(Op::Count, Collected::Count(0), &query, self.settings.request_timeout);
         async move {
             match answers.await {
                 (Collected::Count(value), missing) => Partial { value, missing },
@@ -212,11 +246,99 @@ impl Core {
         ttl: Duration,
     ) -> impl Future<Output = Partial<Vec<(NodeId, Args)>>> + Send + use<> {
         let query = Query::ServerEvent { namespace: namespace.clone(), event: event.into(), args };
-        let answers = self.gather(Op::ServerEvent, Collected::Events(Vec::new()), query, ttl);
+        let answers = self.gather(Op::ServerEvent, Collected::Events(Vec::new()), &query, ttl);
         async move {
             match answers.await {
                 (Collected::Events(value), missing) => Partial { value, missing },
                 (_, missing) => Partial { value: Vec::new(), missing },
+            }
+        }
+    }
+
+    /// Asks each of these peers for its next page, from the place that stands beside it on.
+    pub(super) fn sockets(
+        self: &Arc<Self>,
+        namespace: &NamespacePath,
+        target: &Target,
+        from: &[(NodeId, u64)],
+        limit: usize,
+        fields: &SocketFields,
+    ) -> impl Future<Output = Partial<Vec<(NodeId, SocketsPage)>>> + Send + use<> {
+        let peers = from.iter().map(|(node, _)| *node).collect();
+        let (ttl, limit) = (self.settings.request_timeout, u32::try_from(limit).unwrap_or(u32::MAX));
+        let answers = self.gather_from(Op::Sockets, Collected::Sockets(Vec::new()), peers, ttl, &|id| {
+            for &(node, from) in from {
+                let (namespace, target, fields) = (namespace.clone(), target.clone(), fields.clone());
+                let query = Query::Sockets { namespace, target, from, limit, fields };
+                self.publish(node_topic(node), Kind::Request, &Message::Request { id, ttl, query });
+            }
+        });
+        async move {
+            match answers.await {
+                (Collected::Sockets(value), missing) => Partial { value, missing },
+                (_, missing) => Partial { value: Vec::new(), missing },
+            }
+        }
+    }
+
+    pub(super) fn socket(
+        self: &Arc<Self>,
+        namespace: &NamespacePath,
+        id: &str,
+        fields: &SocketFields,
+    ) -> impl Future<Output = Partial<Option<(NodeId, SocketInfo)>>> + Send + use<> {
+        let query = Query::Socket { namespace: namespace.clone(), id: id.to_owned(), fields: fields.clone() };
+        let ttl = self.settings.request_timeout;
+        let answers = self.gather(Op::Socket, Collected::Socket(None), &query, ttl);
+        async move {
+            match answers.await {
+                (Collected::Socket(value), missing) => Partial { value: value.map(|found| *found), missing },
+                (_, missing) => Partial { value: None, missing },
+            }
+        }
+    }
+
+    pub(super) fn namespaces(
+        self: &Arc<Self>,
+    ) -> impl Future<Output = Partial<Vec<(NamespacePath, u64)>>> + Send + use<> {
+        let ttl = self.settings.request_timeout;
+        let answers = self.gather(Op::Namespaces, Collected::Namespaces(Vec::new()), &Query::Namespaces, ttl);
+        async move {
+            match answers.await {
+                (Collected::Namespaces(value), missing) => Partial { value, missing },
+                (_, missing) => Partial { value: Vec::new(), missing },
+            }
+        }
+    }
+
+    pub(super) fn rooms(
+        self: &Arc<Self>,
+        namespace: &NamespacePath,
+        after: Option<&RoomName>,
+        limit: usize,
+    ) -> impl Future<Output = Partial<Vec<RoomsPage>>> + Send + use<> {
+        let limit = u32::try_from(limit).unwrap_or(u32::MAX);
+        let query = Query::Rooms { namespace: namespace.clone(), after: after.cloned(), limit };
+        let ttl = self.settings.request_timeout;
+        let answers = self.gather(Op::Rooms, Collected::Rooms(Vec::new()), &query, ttl);
+        async move {
+            match answers.await {
+                (Collected::Rooms(value), missing) => Partial { value, missing },
+                (_, missing) => Partial { value: Vec::new(), missing },
+            }
+        }
+    }
+
+    pub(super) fn confirm(
+        self: &Arc<Self>,
+        change: RequestId,
+    ) -> impl Future<Output = Partial<u64>> + Send + use<> {
+        let query = Query::Outcome { change };
+        let answers = self.gather(Op::Confirm, Collected::Count(0), &query, self.settings.request_timeout);
+        async move {
+            match answers.await {
+                (Collected::Count(value), missing) => Partial { value, missing },
+                (_, missing) => Partial { value: 0, missing },
             }
         }
     }

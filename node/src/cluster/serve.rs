@@ -14,13 +14,19 @@ use tokio::time::Instant;
 
 use super::core::Core;
 use super::local::Local;
-use super::metrics::{Kind, SERVER_EVENT_LIMIT};
+use super::metrics::{Kind, QUERY_LIMIT, SERVER_EVENT_LIMIT};
 use super::peers::node_topic;
 
 /// Handlers of server events that run at the same time.
 const SERVER_EVENTS_RUNNING: usize = 256;
 /// Server events that are being handled or wait for it.
 const SERVER_EVENTS_WAITING: usize = 8 * 1024;
+/// Questions that are answered at the same time: the cores are for the clients.
+const QUESTIONS_RUNNING: usize = 2;
+/// Questions that are being answered or wait for it.
+const QUESTIONS_WAITING: usize = 1024;
+/// Names of namespaces or rooms in one message.
+const NAMES_PER_PART: usize = 4 * 1024;
 /// Member ids in one message: far below every broker's limit, and short enough not to hold up what follows it.
 const MEMBERS_PER_PART: usize = 8 * 1024;
 
@@ -52,6 +58,37 @@ impl Core {
                     async move { core.answer_members(&*local, from, id, &namespace, &target).await },
                 );
             }
+            Query::Sockets { namespace, target, from: place, limit, fields } => {
+                self.in_turn(ttl, move || {
+                    let page = local.sockets(&namespace, &target, place, limit as usize, &fields);
+                    let answer = Answer::Sockets { sockets: page.sockets, next: page.next };
+                    core.answer(from, id, 0, false, answer);
+                });
+            }
+            Query::Socket { namespace, id: socket, fields } => {
+                let sockets = local.socket(&namespace, &socket, &fields).into_iter().collect();
+                self.answer(from, id, 0, false, Answer::Sockets { sockets, next: None });
+            }
+            Query::Namespaces => self.in_turn(ttl, move || {
+                let namespaces = local.namespaces();
+                let parts = namespaces.len().div_ceil(NAMES_PER_PART).max(1);
+                for part in 0..parts {
+                    let some = namespaces.iter().skip(part * NAMES_PER_PART).take(NAMES_PER_PART);
+                    let answer = Answer::Namespaces(some.cloned().collect());
+                    core.answer(from, id, part as u32, part + 1 < parts, answer);
+                }
+            }),
+            Query::Rooms { namespace, after, limit } => self.in_turn(ttl, move || {
+                let limit = (limit as usize).clamp(1, NAMES_PER_PART);
+                let (rooms, more) = local.rooms(&namespace, after.as_ref(), limit);
+                core.answer(from, id, 0, false, Answer::Rooms { rooms, more });
+            }),
+            // Here, because the answer has to come after what this reader did before.
+            Query::Outcome { change } => match self.outcomes.of(from, change) {
+                Some(found) => self.answer(from, id, 0, false, Answer::Count(found)),
+                // Not what was asked for: the asker takes this node for missing, and need not wait.
+                None => self.answer(from, id, 0, false, Answer::ServerEvent(None)),
+            },
             Query::ServerEvent { namespace, event, args } => {
                 let deadline = Instant::now() + ttl;
                 self.server_event(&local, from, &namespace, &event, args, move |answer| {
@@ -61,6 +98,24 @@ impl Core {
                 });
             }
         }
+    }
+
+    /// Answers a question that costs something, in a task, and not many of them side by side. A question beyond the bound
+    /// stays unanswered, as does one that nobody waits for any more.
+    fn in_turn(self: &Arc<Self>, ttl: Duration, answer: impl FnOnce() + Send + 'static) {
+        let Ok(place) = Arc::clone(&self.questions.waiting).try_acquire_owned() else {
+            tracing::warn!("too many questions of other nodes wait: this one is not answered");
+            return self.metrics.lost(QUERY_LIMIT);
+        };
+        let (core, deadline) = (Arc::clone(self), Instant::now() + ttl);
+        tokio::spawn(async move {
+            // Never closed, so an error cannot happen; the answer would then come out of turn.
+            let _running = core.questions.running.acquire().await;
+            if Instant::now() < deadline {
+                answer();
+            }
+            drop(place);
+        });
     }
 
     fn answer(&self, to: NodeId, request: RequestId, part: u32, more: bool, answer: Answer) {
@@ -133,6 +188,21 @@ impl Default for Handlers {
         Self {
             waiting: Arc::new(Semaphore::new(SERVER_EVENTS_WAITING)),
             running: Semaphore::new(SERVER_EVENTS_RUNNING),
+        }
+    }
+}
+
+/// Bounds of the questions that are answered in tasks.
+pub(super) struct Questions {
+    waiting: Arc<Semaphore>,
+    running: Semaphore,
+}
+
+impl Default for Questions {
+    fn default() -> Self {
+        Self {
+            waiting: Arc::new(Semaphore::new(QUESTIONS_WAITING)),
+            running: Semaphore::new(QUESTIONS_RUNNING),
         }
     }
 }

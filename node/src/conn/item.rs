@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use sockeye_proto::{
-    prepared::{Packet, Prepared, binary_polling_len, encode_polling, push_binary_polling},
+    prepared::{Packet, Prepared, binary_polling_len, encode_polling, push_binary_polling, v3},
     sio::{Parsers, parser::Message},
     ws::{Opcode, header},
 };
+
+use super::form::Form;
 
 /// One queued Engine.IO message.
 #[derive(Clone, Debug)]
@@ -48,11 +50,11 @@ impl Item {
         Self::Shared(Arc::new(Prepared::with_parser(packet.clone(), parser.clone())))
     }
 
-    pub(crate) fn websocket_len(&self) -> usize {
+    pub(crate) fn websocket_len(&self, form: Form) -> usize {
         match self {
-            Self::Shared(packet) => packet.websocket().len(),
+            Self::Shared(packet) => form.frames(packet).len(),
             Self::Text(text) => header(Opcode::Text, text.len()).1 + text.len(),
-            Self::Binary(data) => header(Opcode::Binary, data.len()).1 + data.len(),
+            Self::Binary(data) => form.binary_frame_len(data),
             Self::Frame(frame) => frame.len(),
         }
     }
@@ -86,14 +88,55 @@ impl Item {
     }
 
     /// Appends the WebSocket bytes from `skip` on.
-    pub(crate) fn write_websocket(&self, out: &mut Vec<u8>, skip: usize) {
+    pub(crate) fn write_websocket(&self, form: Form, out: &mut Vec<u8>, skip: usize) {
         match self {
-            Self::Shared(packet) => out.extend_from_slice(&packet.websocket()[skip..]),
+            Self::Shared(packet) => out.extend_from_slice(&form.frames(packet)[skip..]),
             Self::Text(text) => write_frame(Opcode::Text, text, out, skip),
-            Self::Binary(data) => write_frame(Opcode::Binary, data, out, skip),
+            Self::Binary(data) => match form.binary_frame(data) {
+                None => write_frame(Opcode::Binary, data, out, skip),
+                Some(frame) => out.extend_from_slice(&frame[skip..]),
+            },
             Self::Frame(frame) => out.extend_from_slice(&frame[skip..]),
         }
     }
+
+    /// What a polling payload of Engine.IO 3 has to know before it is written.
+    pub(super) fn polling_v3(&self) -> PollingV3 {
+        match self {
+            Self::Shared(packet) => PollingV3 {
+                packets: packet.messages(),
+                size: packet.len_hint() * 4 / 3,
+                binary: packet.has_binary_message(),
+                ascii: packet.is_ascii(),
+            },
+            Self::Text(text) => {
+                PollingV3 { packets: 1, size: text.len(), binary: false, ascii: text.is_ascii() }
+            }
+            Self::Binary(data) => {
+                PollingV3 { packets: 1, size: data.len() * 4 / 3, binary: true, ascii: false }
+            }
+            Self::Frame(_) => PollingV3 { packets: 0, size: 0, binary: false, ascii: true },
+        }
+    }
+
+    /// Appends the packets to a polling payload of Engine.IO 3.
+    pub(super) fn write_polling_v3(&self, payload: v3::Payload, out: &mut Vec<u8>) {
+        match self {
+            Self::Shared(packet) => out.extend_from_slice(packet.polling_v3(payload)),
+            Self::Text(text) => v3::push_text(text, payload, out),
+            Self::Binary(data) => v3::push_binary(data, payload, out),
+            Self::Frame(_) => {}
+        }
+    }
+}
+
+/// What an item is to a polling payload of Engine.IO 3.
+pub(super) struct PollingV3 {
+    pub(super) packets: usize,
+    /// About so many bytes.
+    pub(super) size: usize,
+    pub(super) binary: bool,
+    pub(super) ascii: bool,
 }
 
 /// Appends one frame from `skip` on.

@@ -3,8 +3,10 @@
 //! A connection outlives its first transport: long-polling may become WebSocket. It knows nothing about rooms.
 
 pub(crate) mod flusher;
+mod form;
 pub(crate) mod handshake;
 mod item;
+mod join;
 mod limits;
 pub(crate) mod outbox;
 pub(crate) mod registry;
@@ -27,8 +29,9 @@ use smallvec::SmallVec;
 use sockeye_proto::{
     Time,
     eio::{
-        Protocol, TransportKind,
+        Opening, Protocol, TransportKind, jsonp,
         packet::Packet as EioPacket,
+        payload_v3::Dialect,
         session::{CloseReason, Due, Lane, Session, Step},
     },
     error::{DecodeError, Layer},
@@ -37,20 +40,16 @@ use sockeye_proto::{
     prepared::Packet,
     sio::{
         Inbound,
-        mux::{Mux, MuxError, Ticket},
-        parser::AnyDecoder,
+        mux::{Mux, Ticket},
+        parser::{AnyDecoder, Parsers},
     },
 };
 
 use crate::{
-    engine::Engine,
-    engineio,
-    http::Endpoint,
-    limits::{Guard, Limit},
-    log,
-    ns::{connect, namespaces::Found, socket::SocketInner},
+    engine::Engine, engineio, http::Endpoint, limits::Guard, log, ns::socket::SocketInner,
     reason::DisconnectReason,
 };
+use form::Form;
 use handshake::Handshake;
 use outbox::{Item, Outbox, PollBody, Pushed, Sink, SlowPolicy};
 
@@ -114,6 +113,10 @@ pub(crate) struct Conn {
     pub(crate) outbox: Outbox,
     /// For clients of a raw Engine.IO endpoint: no packet of theirs means anything to Socket.IO.
     pub(crate) raw: Option<Box<engineio::Inbox>>,
+    /// The version of Engine.IO that the client speaks.
+    pub(crate) protocol: Protocol,
+    /// The function that a polling client wants to be called with its packets.
+    pub(crate) jsonp: Option<jsonp::Index>,
     /// Which entry of the timer wheel counts; older ones are ignored.
     scheduled: AtomicU64,
     /// Never held while a handler runs, a room is looked up or another lock than a leaf is taken.
@@ -131,23 +134,33 @@ impl Conn {
     pub(crate) fn open(
         engine: &Arc<Engine>,
         endpoint: Endpoint,
-        transport: TransportKind,
+        opening: Opening,
         sink: Sink,
         sid: Sid,
         handshake: &Arc<Handshake>,
     ) -> Arc<Self> {
+        let Opening { transport, protocol, base64, jsonp } = opening;
         let now = engine.clock.now();
+        // Only JSON can be written so that nobody can misread it.
+        let json = endpoint == Endpoint::SocketIo && matches!(engine.config.parser, Parsers::Json);
+        let form = match protocol {
+            Protocol::V4 => Form::V4,
+            Protocol::V3 if base64 && !json => Form::V3 { base64, dialect: Dialect::Plain },
+            Protocol::V3 => Form::V3 { base64, dialect: Dialect::Unknown },
+        };
         let (mut sink, mut sid) = (Some(sink), Some(sid));
         loop {
             let conn = Arc::new(Self {
                 sid: sid.take().unwrap_or_else(|| engine.mint()),
                 engine: engine.clone(),
                 handshake: handshake.clone(),
-                outbox: Outbox::new(sink.take().unwrap_or(Sink::Polling)),
+                outbox: Outbox::new(sink.take().unwrap_or(Sink::Polling), form),
                 raw: engine.raw_inbox(endpoint).map(Box::new),
+                protocol,
+                jsonp,
                 scheduled: AtomicU64::new(0),
                 core: Mutex::new(Core {
-                    session: Session::open(now, transport, Protocol::V4, &engine.config.session),
+                    session: Session::open(now, transport, protocol, &engine.config.session),
                     decoder: engine.config.parser.decoder(),
                     mux: match endpoint {
                         Endpoint::SocketIo => Mux::new(now.plus(engine.config.connect_timeout)),
@@ -158,11 +171,12 @@ impl Conn {
             });
             if engine.registry.insert(&conn) {
                 conn.reschedule(now);
-                engine.metrics.connection_opened(transport);
+                engine.metrics.connection_opened(transport, protocol);
                 tracing::debug!(
                     target: log::ENGINE_IO,
                     connection = %log::Name(&conn),
                     transport = transport.as_str(),
+                    protocol = protocol.as_str(),
                     path = conn.handshake.path(),
                     peer = conn.handshake.peer_addr().map(tracing::field::display),
                     "a session was opened"
@@ -173,7 +187,7 @@ impl Conn {
                 }
                 return conn;
             }
-            sink = Some(conn.outbox.switch(Sink::Closed));
+            sink = Some(conn.outbox.switch(Sink::Closed, form));
         }
     }
 
@@ -181,6 +195,9 @@ impl Conn {
     pub(crate) fn opened(self: &Arc<Self>) {
         if self.raw.is_some() {
             engineio::opened(self);
+        } else if self.protocol == Protocol::V3 {
+            // Its client takes this for granted, and waits.
+            self.join(self.core.lock(), NamespacePath::root().as_str(), None);
         }
     }
 
@@ -204,6 +221,24 @@ impl Conn {
     }
 
     // === receiving ===
+
+    /// Handles one Engine.IO packet that came as text.
+    pub(crate) fn receive_text(self: &Arc<Self>, lane: Lane, text: &str) -> Received {
+        let packet = match self.protocol {
+            Protocol::V4 => EioPacket::decode_text(text),
+            Protocol::V3 => EioPacket::decode_text_v3(text),
+        };
+        packet.map_or_else(|error| self.fail(error), |packet| self.receive(lane, packet))
+    }
+
+    /// Handles one Engine.IO packet that came as a binary frame.
+    pub(crate) fn receive_binary(self: &Arc<Self>, lane: Lane, data: &[u8]) -> Received {
+        let packet = match self.protocol {
+            Protocol::V4 => Ok(EioPacket::Binary(data.into())),
+            Protocol::V3 => EioPacket::decode_binary_v3(data),
+        };
+        packet.map_or_else(|error| self.fail(error), |packet| self.receive(lane, packet))
+    }
 
     /// Handles one Engine.IO packet that came on the given lane.
     pub(crate) fn receive(self: &Arc<Self>, lane: Lane, packet: EioPacket<'_>) -> Received {
@@ -242,7 +277,12 @@ impl Conn {
             }
             Step::Text(text) => core.text(text, &engine.guard),
             Step::Binary(data) => core.binary(data, &engine.guard),
-            Step::Pong(_) | Step::ReplyProbe => return Received::Probe,
+            Step::Pong(data) => {
+                drop(core);
+                self.settle(self.outbox.push_answer(data, engine.clock.now()));
+                return Received::Handled;
+            }
+            Step::ReplyProbe => return Received::Probe,
             Step::Upgraded => return Received::Upgraded,
             Step::DropProbe => return Received::DropProbe,
             Step::ClosedByPeer => {
@@ -290,47 +330,7 @@ impl Conn {
             }
             Inbound::Connect { namespace, auth } => {
                 engine.metrics.packets_received.connect.inc();
-                let found = engine.namespaces.find(&namespace);
-                let path = match &found {
-                    Found::Namespace(ns) => ns.path.clone(),
-                    Found::Ask(_) => NamespacePath::from(&*namespace),
-                    Found::Nothing => {
-                        drop(core);
-                        self.no_such_namespace(NamespacePath::from(&*namespace));
-                        return Received::Handled;
-                    }
-                };
-                let guard = &engine.guard;
-                let begun = match core.mux.begin(path.clone(), guard.limits().max_namespaces) {
-                    Err(MuxError::TooMany) if guard.passes(Limit::Namespaces) => {
-                        core.mux.begin(path.clone(), guard.ceilings().max_namespaces)
-                    }
-                    begun => begun,
-                };
-                let ticket = match begun {
-                    Ok(ticket) => ticket,
-                    Err(MuxError::Already) => {
-                        drop(core);
-                        self.close(DisconnectReason::ForcedClose);
-                        return Received::Closed;
-                    }
-                    Err(MuxError::TooMany) => {
-                        drop(core);
-                        guard.met(Limit::Namespaces, 1, 1);
-                        self.send(&Packet::connect_error(
-                            path,
-                            Bytes::from_static(br#"{"message":"Too many namespaces on one connection"}"#),
-                        ));
-                        return Received::Handled;
-                    }
-                };
-                drop(core);
-                match found {
-                    Found::Namespace(ns) => connect::begin(self, &ns, auth, ticket),
-                    Found::Ask(candidates) => connect::ask(self, path, candidates, auth, ticket),
-                    Found::Nothing => {}
-                }
-                Received::Handled
+                self.join(core, &namespace, auth)
             }
             // Only servers send it.
             Inbound::ConnectError { .. } => {
@@ -527,7 +527,7 @@ impl Conn {
         } else {
             engine.registry.remove(self.key());
         }
-        engine.metrics.connection_closed(self.transport());
+        engine.metrics.connection_closed(self.transport(), self.protocol);
         tracing::debug!(
             target: log::ENGINE_IO,
             connection = %log::Name(self),

@@ -15,8 +15,8 @@ use parking_lot::{Mutex, MutexGuard};
 use sockeye_proto::Time;
 use tokio::net::TcpStream;
 
-pub(crate) use super::item::Item;
 pub use super::limits::{OutboxLimits, SlowPolicy};
+pub(crate) use super::{form::Form, item::Item};
 
 /// Frames up to this size are copied together into one write; larger ones leave from where they are.
 const COPY_LIMIT: usize = 16 * 1024;
@@ -104,6 +104,7 @@ struct Inner {
     /// When the client last took something, or when the queue began to fill.
     progress: Time,
     sink: Sink,
+    form: Form,
     owner: Owner,
     /// The GET that waits, or the task that runs the WebSocket. Kept under the lock, so that a GET of the old transport
     /// cannot take the new one's place.
@@ -121,13 +122,14 @@ struct Inner {
 }
 
 impl Outbox {
-    pub(crate) fn new(sink: Sink) -> Self {
+    pub(crate) fn new(sink: Sink, form: Form) -> Self {
         let inner = Inner {
             queue: VecDeque::new(),
             bytes: 0,
             sent: 0,
             progress: Time(0),
             sink,
+            form,
             owner: Owner::Nobody,
             waker: None,
             release_poll: false,
@@ -179,6 +181,17 @@ impl Outbox {
     /// Queues a heartbeat before everything else: it must not wait behind what a slow client has not read.
     pub(crate) fn push_ping(&self, now: Time) -> Pushed {
         self.push_first(Item::Text(Bytes::from_static(b"2")), now)
+    }
+
+    /// Queues the answer to a heartbeat of a client of Engine.IO 3, like a heartbeat of ours. One that asks again before it
+    /// has read the answer gets no second one.
+    pub(crate) fn push_answer(&self, data: &str, now: Time) -> Pushed {
+        let is_answer = |item: &Item| matches!(item, Item::Text(text) if text.first() == Some(&b'3'));
+        // Others may have been put before it, but each of those once.
+        if self.inner.lock().queue.iter().take(4).any(is_answer) {
+            return Pushed::Queued;
+        }
+        self.push_first(Item::Text(format!("3{data}").into()), now)
     }
 
     /// Queues the answer to a WebSocket ping. A client that asks for too many and reads none does not get all.
@@ -267,10 +280,10 @@ impl Outbox {
         let mut inner = self.inner.lock();
         scratch.clear();
         while let Some(item) = inner.queue.front() {
-            if !scratch.is_empty() && scratch.len() + item.websocket_len() > SCRATCH {
+            if !scratch.is_empty() && scratch.len() + item.websocket_len(inner.form) > SCRATCH {
                 break;
             }
-            item.write_websocket(scratch, 0);
+            item.write_websocket(inner.form, scratch, 0);
             let size = item.size();
             inner.bytes = inner.bytes.saturating_sub(size);
             inner.queue.pop_front();
@@ -313,8 +326,13 @@ impl Outbox {
             let released = matches!(inner.sink, Sink::Closed);
             return Some(if released { inner.goodbye } else { PollBody::Noop });
         }
+        if inner.form != Form::V4 {
+            inner.take_v3(body, max_payload);
+        }
         let mut packets = 0;
-        while let Some(item) = inner.queue.front() {
+        while inner.form == Form::V4
+            && let Some(item) = inner.queue.front()
+        {
             let (more, bytes) = item.polling_size();
             if more > 0 {
                 if !body.is_empty() {
@@ -361,8 +379,9 @@ impl Outbox {
     }
 
     /// Moves everything that is queued, and all that follows, to another transport. Returns the old one.
-    pub(crate) fn switch(&self, sink: Sink) -> Sink {
+    pub(crate) fn switch(&self, sink: Sink, form: Form) -> Sink {
         let mut inner = self.inner.lock();
+        inner.form = form;
         inner.sent = 0;
         // The caller is the task of the new transport and sends what is queued.
         inner.owner = Owner::Task;
@@ -415,6 +434,16 @@ impl Outbox {
         self.inner.lock().overflow
     }
 
+    /// The form of the packets.
+    pub(crate) fn form(&self) -> Form {
+        self.inner.lock().form
+    }
+
+    /// From now on packets have this form.
+    pub(crate) fn set_form(&self, form: Form) {
+        self.inner.lock().form = form;
+    }
+
     /// Since when nothing moved although packets wait.
     pub(crate) fn stuck_since(&self) -> Option<Time> {
         let inner = self.inner.lock();
@@ -433,6 +462,29 @@ impl Inner {
         self.bytes > limits.soft_bytes || self.queue.len() > limits.soft_packets
     }
 
+    /// Takes packets for the answer of a GET of Engine.IO 3, which are written in one of several forms, depending on all of
+    /// them.
+    fn take_v3(&mut self, body: &mut Vec<u8>, max_payload: usize) {
+        let (mut items, mut packets, mut size, mut binary, mut ascii) = (0, 0, 0, false, true);
+        for item in &self.queue {
+            let next = item.polling_v3();
+            let fits = size + next.size <= max_payload && packets + next.packets <= POLL_PACKETS;
+            if packets > 0 && !fits {
+                break;
+            }
+            items += 1;
+            packets += next.packets;
+            size += next.size;
+            binary |= next.binary;
+            ascii &= next.ascii;
+        }
+        let payload = self.form.payload(binary, ascii);
+        for item in self.queue.drain(..items) {
+            item.write_polling_v3(payload, body);
+            self.bytes = self.bytes.saturating_sub(item.size());
+        }
+    }
+
     fn wake(&mut self) {
         if let Some(waker) = self.waker.take() {
             waker.wake();
@@ -440,24 +492,24 @@ impl Inner {
     }
 
     fn drain(&mut self, scratch: &mut Vec<u8>, now: Time, total: &mut u64) -> Drained {
-        let Self { queue, bytes, sent, sink, progress, .. } = self;
+        let Self { queue, bytes, sent, sink, form, progress, .. } = self;
         let Sink::Tcp(stream) = sink else { return Drained::Empty };
         while let Some(front) = queue.front() {
             let (wanted, result) = match front {
-                Item::Shared(packet) if packet.websocket().len() > COPY_LIMIT => {
-                    let rest = &packet.websocket()[*sent..];
+                Item::Shared(packet) if form.frames(packet).len() > COPY_LIMIT => {
+                    let rest = &form.frames(packet)[*sent..];
                     (rest.len(), stream.try_write(rest))
                 }
                 _ => {
                     scratch.clear();
                     let mut skip = *sent;
                     for item in queue.iter() {
-                        let len = item.websocket_len();
+                        let len = item.websocket_len(*form);
                         let too_much = scratch.len() + len > SCRATCH || len > COPY_LIMIT;
                         if too_much && !scratch.is_empty() {
                             break;
                         }
-                        item.write_websocket(scratch, skip);
+                        item.write_websocket(*form, scratch, skip);
                         skip = 0;
                     }
                     (scratch.len(), stream.try_write(scratch))
@@ -472,7 +524,7 @@ impl Inner {
             *total += written as u64;
             let mut left = *sent + written;
             while let Some(item) = queue.front() {
-                let len = item.websocket_len();
+                let len = item.websocket_len(*form);
                 if left < len {
                     break;
                 }

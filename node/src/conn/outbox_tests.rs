@@ -98,7 +98,7 @@ async fn narrow_pair() -> (Arc<TcpStream>, TcpStream) {
 #[test]
 fn volatile_packets_are_dropped_above_the_soft_limit_and_all_above_the_hard_one() {
     let limits = OutboxLimits { soft_bytes: 20, hard_bytes: 40, ..wide() };
-    let outbox = Outbox::new(Sink::Polling);
+    let outbox = Outbox::new(Sink::Polling, Form::V4);
     let push = |size: usize, volatile| outbox.push(text(&"x".repeat(size)), volatile, NOW, &limits);
     assert_eq!(push(100, true), Pushed::Queued, "a single packet may be larger than any limit");
     assert_eq!(outbox.depth(), (100, 1));
@@ -121,7 +121,7 @@ fn volatile_packets_are_dropped_above_the_soft_limit_and_all_above_the_hard_one(
 #[test]
 fn packets_are_counted_as_well_as_bytes() {
     let limits = OutboxLimits { soft_packets: 2, hard_packets: 4, ..wide() };
-    let outbox = Outbox::new(Sink::Polling);
+    let outbox = Outbox::new(Sink::Polling, Form::V4);
     let push = |volatile| outbox.push(text("x"), volatile, NOW, &limits);
     assert_eq!((push(true), push(true), push(true)), (Pushed::Queued, Pushed::Queued, Pushed::Dropped));
     assert_eq!((push(false), push(false), push(false)), (Pushed::Queued, Pushed::Queued, Pushed::Overflow));
@@ -132,7 +132,7 @@ fn packets_are_counted_as_well_as_bytes() {
 #[test]
 fn nothing_is_taken_after_the_end() {
     for discard in [false, true] {
-        let outbox = Outbox::new(Sink::Polling);
+        let outbox = Outbox::new(Sink::Polling, Form::V4);
         outbox.push(text("4a"), false, NOW, &wide());
         outbox.push(text("4b"), false, NOW, &wide());
         assert_eq!(outbox.close(discard, PollBody::Close), if discard { 2 } else { 0 });
@@ -153,7 +153,7 @@ fn nothing_is_taken_after_the_end() {
         }
         assert_eq!(outbox.release(), 0);
     }
-    let outbox = Outbox::new(Sink::Polling);
+    let outbox = Outbox::new(Sink::Polling, Form::V4);
     outbox.push(text("4a"), false, NOW, &wide());
     assert_eq!(outbox.release(), 1, "what was never fetched is counted");
     assert_eq!(outbox.push(text("4b"), false, NOW, &wide()), Pushed::Closed);
@@ -163,7 +163,7 @@ fn nothing_is_taken_after_the_end() {
 
 #[test]
 fn a_get_takes_as_much_as_fits() {
-    let outbox = Outbox::new(Sink::Polling);
+    let outbox = Outbox::new(Sink::Polling, Form::V4);
     let get = |max: usize| {
         let mut body = Vec::new();
         let found = outbox.take_poll(&mut body, max, NOW, Waker::noop());
@@ -207,7 +207,7 @@ fn a_get_takes_as_much_as_fits() {
 
 #[test]
 fn a_waiting_get_is_woken() {
-    let outbox = Outbox::new(Sink::Polling);
+    let outbox = Outbox::new(Sink::Polling, Form::V4);
     let (bell, waker) = Bell::new();
     let wait = || outbox.take_poll(&mut Vec::new(), 100, NOW, &waker);
     assert_eq!(wait(), None);
@@ -223,13 +223,13 @@ fn a_waiting_get_is_woken() {
     assert_eq!(wait(), None);
     assert_eq!(bell.rung(), 1);
     // By a transport that takes over, after which it has nothing to say.
-    assert!(matches!(outbox.switch(Sink::Stream), Sink::Polling));
+    assert!(matches!(outbox.switch(Sink::Stream, Form::V4), Sink::Polling));
     assert_eq!(bell.rung(), 1);
     outbox.push(text("4"), false, NOW, &wide());
     assert_eq!(wait(), Some(PollBody::Noop));
     assert_eq!(outbox.depth().1, 1);
     // By the end.
-    let outbox = Outbox::new(Sink::Polling);
+    let outbox = Outbox::new(Sink::Polling, Form::V4);
     assert_eq!(outbox.take_poll(&mut Vec::new(), 100, NOW, &waker), None);
     outbox.close(false, PollBody::Leaving);
     assert_eq!(bell.rung(), 1);
@@ -241,7 +241,7 @@ fn a_waiting_get_is_woken() {
 #[tokio::test]
 async fn whoever_pushes_first_calls_the_flusher_and_no_other() {
     let (stream, mut client) = narrow_pair().await;
-    let outbox = Outbox::new(Sink::Tcp(stream));
+    let outbox = Outbox::new(Sink::Tcp(stream), Form::V4);
     assert_eq!(outbox.push(text("4a"), false, NOW, &wide()), Pushed::Dirty);
     assert_eq!(outbox.push(text("4b"), false, NOW, &wide()), Pushed::Queued);
     assert_eq!(outbox.push_ping(NOW), Pushed::Queued);
@@ -266,7 +266,7 @@ async fn whoever_pushes_first_calls_the_flusher_and_no_other() {
 #[tokio::test]
 async fn a_full_socket_is_the_tasks_affair_and_the_rest_follows_in_order() {
     let (stream, mut client) = narrow_pair().await;
-    let outbox = Outbox::new(Sink::Tcp(stream.clone()));
+    let outbox = Outbox::new(Sink::Tcp(stream.clone()), Form::V4);
     let (bell, waker) = Bell::new();
     outbox.register_task(&waker);
     let mut expected = Vec::new();
@@ -322,7 +322,7 @@ async fn a_broken_socket_is_the_tasks_affair() {
     socket2::SockRef::from(&client).set_linger(Some(Duration::ZERO)).unwrap();
     drop(client);
     stream.readable().await.unwrap();
-    let outbox = Outbox::new(Sink::Tcp(stream));
+    let outbox = Outbox::new(Sink::Tcp(stream), Form::V4);
     let (bell, waker) = Bell::new();
     outbox.register_task(&waker);
     outbox.push(text("4a"), false, NOW, &wide());
@@ -337,7 +337,7 @@ async fn a_broken_socket_is_the_tasks_affair() {
 async fn a_reader_that_waits_is_woken_when_the_queue_is_empty() {
     let (stream, _client) = narrow_pair().await;
     let limits = OutboxLimits { soft_bytes: 3, ..wide() };
-    let outbox = Outbox::new(Sink::Tcp(stream));
+    let outbox = Outbox::new(Sink::Tcp(stream), Form::V4);
     let (bell, waker) = Bell::new();
     outbox.register_task(&waker);
     outbox.push(text("4"), false, NOW, &limits);
@@ -361,7 +361,7 @@ async fn a_reader_that_waits_is_woken_when_the_queue_is_empty() {
 
 #[test]
 fn pongs_do_not_pile_up() {
-    let outbox = Outbox::new(Sink::Stream);
+    let outbox = Outbox::new(Sink::Stream, Form::V4);
     let pong = || outbox.push_pong(Bytes::from_static(b"\x8a\x00"), NOW);
     assert_eq!((pong(), pong(), pong()), (Pushed::Queued, Pushed::Dropped, Pushed::Dropped));
     assert_eq!(outbox.depth().1, 1);
@@ -371,7 +371,7 @@ fn pongs_do_not_pile_up() {
 
 #[test]
 fn a_stream_is_given_bytes_in_order_and_the_queue_counts_what_is_left() {
-    let outbox = Outbox::new(Sink::Stream);
+    let outbox = Outbox::new(Sink::Stream, Form::V4);
     let (bell, waker) = Bell::new();
     outbox.register_task(&waker);
     let items: Vec<Item> = (0..40).map(|n| text(&"y".repeat(n * 200))).collect();
@@ -399,8 +399,8 @@ fn a_stream_is_given_bytes_in_order_and_the_queue_counts_what_is_left() {
     assert!(outbox.take_stream_bytes(&mut scratch, NOW) && scratch == bytes(&large));
     assert!(!outbox.take_stream_bytes(&mut scratch, NOW));
     // After a session has moved to it, pushes wake its task, too.
-    let outbox = Outbox::new(Sink::Polling);
-    outbox.switch(Sink::Stream);
+    let outbox = Outbox::new(Sink::Polling, Form::V4);
+    outbox.switch(Sink::Stream, Form::V4);
     outbox.register_task(&waker);
     outbox.push(text("4"), false, NOW, &wide());
     assert_eq!(bell.rung(), 1);
@@ -415,7 +415,7 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let (stream, mut client) = narrow_pair().await;
-            let outbox = Outbox::new(Sink::Tcp(stream.clone()));
+            let outbox = Outbox::new(Sink::Tcp(stream.clone()), Form::V4);
             let mut expected = Vec::new();
             for (alone, size) in sizes {
                 let item = if alone { text(&"t".repeat(size)) } else { shared("s".repeat(size)) };

@@ -13,7 +13,7 @@ use std::{
 
 use socket2::SockRef;
 use sockeye_proto::{
-    eio::{packet::Packet as EioPacket, session::Lane},
+    eio::session::Lane,
     error::DecodeError,
     ws::{Decoder, Flow, Frame, Opcode, close_frame, write_frame},
 };
@@ -72,11 +72,8 @@ impl Reader {
         let mut full = None;
         let fed = self.decoder.feed(input, max_payload, |frame: Frame<'_>| {
             let received = match frame {
-                Frame::Text(text) => match EioPacket::decode_text(text) {
-                    Ok(packet) => conn.receive(Lane::Main, packet),
-                    Err(error) => conn.fail(error),
-                },
-                Frame::Binary(data) => conn.receive(Lane::Main, EioPacket::Binary(data.into())),
+                Frame::Text(text) => conn.receive_text(Lane::Main, text),
+                Frame::Binary(data) => conn.receive_binary(Lane::Main, data),
                 Frame::Ping(data) => {
                     conn.pong(data);
                     Received::Handled

@@ -7,6 +7,7 @@ pub(crate) mod head;
 pub(crate) mod hooks;
 pub(crate) mod options;
 pub(crate) mod polling;
+mod polling_v3;
 pub(crate) mod proxies;
 pub(crate) mod upgrade;
 
@@ -16,7 +17,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use sockeye_proto::eio::{
-    TransportKind,
+    Opening, Protocol, TransportKind,
     request::{self, Method, RequestError},
     session::open_json,
 };
@@ -103,10 +104,8 @@ where
     };
     let websocket = upgrade::is_websocket(request.headers());
     let query = request.uri().query().unwrap_or_default().to_owned();
-    match request::parse(method, &query, websocket, false) {
-        Ok(request::Request::Open(opening)) => {
-            open(engine, endpoint, opening.transport, request, arrival).await
-        }
+    match request::parse(method, &query, websocket, engine.config.eio3) {
+        Ok(request::Request::Open(opening)) => open(engine, endpoint, opening, request, arrival).await,
         Ok(request::Request::Poll { sid }) => match connection(engine, endpoint, sid) {
             Some(conn) => polling::get(conn).await,
             None => unknown(engine, "polling", sid),
@@ -115,8 +114,8 @@ where
             Some(conn) => polling::post(conn, request).await,
             None => unknown(engine, "polling", sid),
         },
-        Ok(request::Request::Upgrade { sid, .. }) => match connection(engine, endpoint, sid) {
-            Some(conn) => upgrade::probe(conn, request),
+        Ok(request::Request::Upgrade { sid, base64 }) => match connection(engine, endpoint, sid) {
+            Some(conn) => upgrade::probe(conn, request, base64),
             None => unknown(engine, "websocket", sid),
         },
         Err(error) => {
@@ -147,13 +146,14 @@ fn connection(engine: &Engine, endpoint: Endpoint, sid: &str) -> Option<Arc<Conn
 async fn open<B>(
     engine: &Arc<Engine>,
     endpoint: Endpoint,
-    transport: TransportKind,
+    opening: Opening,
     request: Request<B>,
     arrival: Arrival,
 ) -> Response<Body>
 where
     B: Send + 'static,
 {
+    let transport = opening.transport;
     let name = transport.as_str();
     let offered = match transport {
         TransportKind::Polling => engine.config.polling,
@@ -179,15 +179,17 @@ where
     let mut response = match transport {
         TransportKind::Polling => {
             engine.metrics.handshakes_ok[0].inc();
-            let conn = Conn::open(engine, endpoint, transport, Sink::Polling, sid, &handshake);
+            let conn = Conn::open(engine, endpoint, opening, Sink::Polling, sid, &handshake);
             let mut body = b"0".to_vec();
             body.extend_from_slice(open_text(&conn).as_bytes());
-            engine.metrics.sent_polling(body.len());
+            if conn.protocol == Protocol::V3 {
+                body = polling_v3::one(&body);
+            }
             conn.opened();
-            polling::packets(body)
+            polling::packets(&conn, body)
         }
         TransportKind::WebSocket => {
-            match upgrade::open(engine, endpoint, request, sid, handshake, arrival.own) {
+            match upgrade::open(engine, endpoint, opening, request, sid, handshake, arrival.own) {
                 Ok(response) => response,
                 Err(refusal) => return *refusal,
             }

@@ -11,15 +11,22 @@ use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
-use sockeye_proto::eio::{
-    TransportKind,
-    packet::Packet as EioPacket,
-    payload::decode_payload,
-    request::RequestError,
-    session::{Lane, Overlap},
+use sockeye_proto::{
+    eio::{
+        Protocol, TransportKind,
+        packet::Packet as EioPacket,
+        payload::decode_payload,
+        request::RequestError,
+        session::{Lane, Overlap},
+    },
+    error::DecodeError,
 };
 
-use super::{error_text, leaving, refuse};
+use super::{
+    error_text, leaving,
+    polling_v3::{self, Posted},
+    refuse,
+};
 use crate::{
     conn::{Conn, Received, outbox::PollBody},
     limits::Limit,
@@ -77,16 +84,19 @@ fn answer(conn: &Conn, (found, mut body): (PollBody, Vec<u8>)) -> Response<Body>
     if found != PollBody::Packets && conn.closed().is_some() && conn.transport() == TransportKind::Polling {
         conn.forget();
     }
+    let lone = match conn.protocol {
+        Protocol::V4 => [&b"6"[..], b"1"],
+        Protocol::V3 => [&b"1:6"[..], b"1:1"],
+    };
     match found {
         PollBody::Packets => {}
-        PollBody::Noop => body.push(b'6'),
-        PollBody::Close => body.push(b'1'),
+        PollBody::Noop => body.extend_from_slice(lone[0]),
+        PollBody::Close => body.extend_from_slice(lone[1]),
         // Stock clients take a packet `1` for the end of the session they wanted; an error makes them come back.
         PollBody::Leaving => return leaving(),
     }
-    conn.engine.metrics.sent_polling(body.len());
     tracing::trace!(target: log::ENGINE_IO, connection = %log::Name(conn), bytes = body.len(), "sent");
-    packets(body)
+    packets(conn, body)
 }
 
 struct PollEnds<'a> {
@@ -119,9 +129,11 @@ where
         .headers()
         .get(header::CONTENT_TYPE)
         .is_some_and(|kind| kind.as_bytes().starts_with(b"application/octet-stream"));
+    // In version 4 binary messages are base64.
+    let unfit = octets && conn.protocol == Protocol::V4;
     let started = conn.with_session(|session| session.post_started());
-    if octets || started.is_err() {
-        if octets || started == Err(Overlap::Busy) {
+    if unfit || started.is_err() {
+        if unfit || started == Err(Overlap::Busy) {
             conn.close(DisconnectReason::TransportError);
         }
         return refuse(RequestError::BadRequest);
@@ -156,17 +168,38 @@ where
         }
     };
     engine.metrics.received_polling(body.len());
+    let most = engine.guard.ceilings().max_packets_per_payload;
+    if conn.protocol == Protocol::V3 {
+        match Posted::read(&conn, &body, octets) {
+            Ok(posted) => handle(&conn, posted.packets(&conn, most)).await,
+            Err(error) => drop(conn.fail(error)),
+        }
+        return ok();
+    }
     let Ok(text) = str::from_utf8(&body) else {
         conn.close(DisconnectReason::ParseError);
         return refuse(RequestError::BadRequest);
     };
+    handle(&conn, decode_payload(text, most)).await;
+    ok()
+}
+
+fn ok() -> Response<Body> {
+    let mut response = Response::new(Body::from("ok"));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html"));
+    response
+}
+
+/// Handles packets in order, as fast as handlers and the client's own reading allow.
+async fn handle(conn: &Arc<Conn>, packets: impl Iterator<Item = Result<EioPacket<'_>, DecodeError>>) {
+    let engine = &conn.engine;
     let guard = &engine.guard;
-    for (n, packet) in decode_payload(text, guard.ceilings().max_packets_per_payload).enumerate() {
+    for (n, packet) in packets.enumerate() {
         if n == guard.limits().max_packets_per_payload && !guard.enforces() {
             guard.met(Limit::Packets, 1, 0);
         }
         if matches!(packet, Ok(EioPacket::Close)) {
-            wait_for_get(&conn).await;
+            wait_for_get(conn).await;
         }
         match packet.map_or_else(|error| conn.fail(error), |packet| conn.receive(Lane::Main, packet)) {
             Received::Full(backlog) => {
@@ -180,12 +213,9 @@ where
             _ => {}
         }
         if conn.outbox.is_long() {
-            wait_for_poll(&conn).await;
+            wait_for_poll(conn).await;
         }
     }
-    let mut response = Response::new(Body::from("ok"));
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html"));
-    response
 }
 
 /// Gives the client time to fetch the answers to what it has sent so far, instead of queueing more of them than it may
@@ -260,10 +290,17 @@ where
 }
 
 /// A response that carries packets.
-pub(crate) fn packets(body: Vec<u8>) -> Response<Body> {
-    let mut response = Response::new(Body::from(body));
+pub(crate) fn packets(conn: &Conn, body: Vec<u8>) -> Response<Body> {
+    conn.engine.metrics.sent_polling(body.len());
+    let mut response = if conn.protocol == Protocol::V3 {
+        polling_v3::answer(conn, body)
+    } else {
+        let mut response = Response::new(Body::from(body));
+        let kind = HeaderValue::from_static("text/plain; charset=UTF-8");
+        response.headers_mut().insert(header::CONTENT_TYPE, kind);
+        response
+    };
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=UTF-8"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }

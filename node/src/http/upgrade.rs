@@ -10,7 +10,7 @@ use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use sha1::{Digest, Sha1};
 use sockeye_proto::{
-    eio::{TransportKind, packet::Packet as EioPacket, request::RequestError, session::Lane},
+    eio::{Opening, TransportKind, packet::Packet as EioPacket, request::RequestError, session::Lane},
     id::Sid,
     ws::{Decoder, Flow, Frame, Opcode, close_frame, write_frame},
 };
@@ -111,6 +111,7 @@ impl Wire {
 pub(crate) fn open<B>(
     engine: &Arc<Engine>,
     endpoint: Endpoint,
+    opening: Opening,
     mut request: Request<B>,
     sid: Sid,
     handshake: Arc<Handshake>,
@@ -127,12 +128,12 @@ pub(crate) fn open<B>(
         server.metrics.handshakes_ok[1].inc();
         match Wire::recover(upgraded, !own) {
             Wire::Tcp(stream, first) => {
-                let conn = welcome(&server, endpoint, Sink::Tcp(stream.clone()), sid, &handshake);
+                let conn = welcome(&server, endpoint, opening, Sink::Tcp(stream.clone()), sid, &handshake);
                 drop(server);
                 task::run(conn, stream, Reader::new(Decoder::new()), first).await;
             }
             Wire::Other(stream) => {
-                let conn = welcome(&server, endpoint, Sink::Stream, sid, &handshake);
+                let conn = welcome(&server, endpoint, opening, Sink::Stream, sid, &handshake);
                 drop(server);
                 Box::pin(task::run_stream(conn, stream, Reader::new(Decoder::new()), Vec::new())).await;
             }
@@ -144,11 +145,12 @@ pub(crate) fn open<B>(
 fn welcome(
     engine: &Arc<Engine>,
     endpoint: Endpoint,
+    opening: Opening,
     sink: Sink,
     sid: Sid,
     handshake: &Arc<Handshake>,
 ) -> Arc<Conn> {
-    let conn = Conn::open(engine, endpoint, TransportKind::WebSocket, sink, sid, handshake);
+    let conn = Conn::open(engine, endpoint, opening, sink, sid, handshake);
     // The task that comes next sends it: no need to wake a flusher.
     conn.outbox.claim();
     let text = format!("0{}", open_text(&conn));
@@ -158,7 +160,8 @@ fn welcome(
 }
 
 /// Offers a session that uses long-polling a WebSocket to move to.
-pub(crate) fn probe<B>(conn: Arc<Conn>, mut request: Request<B>) -> Response<Body> {
+/// With `base64` a client of Engine.IO 3 takes binary messages only so on it.
+pub(crate) fn probe<B>(conn: Arc<Conn>, mut request: Request<B>, base64: bool) -> Response<Body> {
     let engine = conn.engine.clone();
     let settings = &engine.config.session;
     if !engine.config.websocket {
@@ -191,22 +194,23 @@ pub(crate) fn probe<B>(conn: Arc<Conn>, mut request: Request<B>) -> Response<Bod
         drop(probe);
         match moved {
             Some((wire, decoder, rest)) => {
-                engine.metrics.upgraded();
+                engine.metrics.upgraded(conn.protocol);
                 tracing::debug!(target: log::ENGINE_IO, connection = %log::Name(&conn), "moved to WebSocket");
+                let form = conn.outbox.form().on_websocket(base64);
                 match wire {
                     Wire::Tcp(stream, _) => {
-                        conn.outbox.switch(Sink::Tcp(stream.clone()));
+                        conn.outbox.switch(Sink::Tcp(stream.clone()), form);
                         task::start(conn, stream, Reader::new(decoder), rest);
                     }
                     Wire::Other(stream) => {
-                        conn.outbox.switch(Sink::Stream);
+                        conn.outbox.switch(Sink::Stream, form);
                         Box::pin(task::run_stream(conn, stream, Reader::new(decoder), rest)).await;
                     }
                 }
             }
             // The client decided and was gone in the same moment.
             None if conn.transport() == TransportKind::WebSocket => {
-                engine.metrics.upgraded();
+                engine.metrics.upgraded(conn.protocol);
                 conn.close(DisconnectReason::TransportClose);
                 conn.forget();
             }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use sockeye_proto::{name::NamespacePath, prepared::Packet, sio::Ticket};
+use sockeye_proto::{eio::Protocol, name::NamespacePath, prepared::Packet, sio::Ticket};
 
 use super::{
     Namespace,
@@ -52,7 +52,14 @@ impl ConnectRefused {
     }
 
     /// What the client is sent.
-    pub(crate) fn packet(&self, namespace: &NamespacePath) -> Packet {
+    pub(crate) fn packet(&self, namespace: &NamespacePath, protocol: Protocol) -> Packet {
+        if protocol == Protocol::V3 {
+            let payload = match &self.data {
+                Some(data) => data.get().to_owned(),
+                None => serde_json::Value::from(self.message()).to_string(),
+            };
+            return Packet::connect_error(namespace.clone(), payload);
+        }
         #[derive(Serialize)]
         struct Payload<'a> {
             message: &'a str,
@@ -136,7 +143,7 @@ fn unknown(conn: &Arc<Conn>, path: NamespacePath, ticket: Ticket) {
 /// Runs the connect handler of a namespace for a client that asked to join it. The namespace was noted as being joined.
 pub(crate) fn begin(conn: &Arc<Conn>, ns: &Arc<Namespace>, auth: Option<Bytes>, ticket: Ticket) {
     let engine = &conn.engine;
-    let socket = SocketInner::new(engine.new_socket_id(), conn, ns, auth, ticket);
+    let socket = SocketInner::new(conn.new_socket_id(&ns.path), conn, ns, auth, ticket);
     ns.rooms.insert(&socket);
     let Some(call) = &ns.handlers.connect else {
         finish(&socket, ticket, Ok(()));
@@ -204,7 +211,7 @@ fn finish(socket: &Arc<SocketInner>, ticket: Ticket, decision: Result<(), Connec
             );
             conn.refuse(&ns.path, ticket);
             if socket.refused() {
-                conn.send(&refused.packet(&ns.path));
+                conn.send(&refused.packet(&ns.path, conn.protocol));
             }
         }
     }

@@ -2,16 +2,20 @@
 //! push packets to, and nothing of HTTP or the bus.
 
 pub(crate) mod acks;
+pub(crate) mod answers;
 pub(crate) mod builder;
 pub(crate) mod connect;
 pub(crate) mod context;
+pub(crate) mod describe;
 pub(crate) mod extract;
+pub(crate) mod fetch;
 pub(crate) mod handler;
 pub(crate) mod inbox;
 pub(crate) mod namespaces;
 pub(crate) mod operator;
 pub(crate) mod pattern;
 pub(crate) mod rate;
+pub(crate) mod remote;
 pub(crate) mod rooms;
 pub(crate) mod socket;
 

@@ -1,30 +1,30 @@
 //! Whom to send to, and sending it: to this node's own clients first, then over the bus.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use sockeye_proto::{
     bus::Target,
-    id::{NodeId, SocketId},
+    id::{RequestId, SocketId},
     sio::{Args, IntoArgs},
 };
-use tokio::{
-    sync::mpsc::{self, UnboundedReceiver, UnboundedSender},
-    time::{Instant, timeout_at},
-};
 
-use super::{Namespace, event_packet, socket::IntoRooms};
+use super::{
+    Namespace,
+    answers::{Acks, LocalSink},
+    event_packet,
+    fetch::FetchSockets,
+    socket::IntoRooms,
+};
 use crate::{
-    cluster::{AckSink, RemoteAck},
+    changed::Changed,
+    cluster::Cluster,
     engine::Engine,
-    error::{Answer, CallError, EmitError, Gathered, Partial},
+    error::{CallError, EmitError, Partial},
     sent::Sent,
 };
 
 /// How long acks are waited for when nobody said.
 pub(crate) const DEFAULT_ACK_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How much later than the caller the cluster may say that the time is over.
-const REMOTE_GRACE: Duration = Duration::from_millis(100);
 
 /// A selection of clients of one namespace, on all nodes, and what to do with them.
 ///
@@ -128,30 +128,15 @@ impl Broadcast {
     pub fn emit_with_ack(self, event: &str, args: impl IntoArgs) -> Result<Acks, EmitError> {
         let packet = event_packet(&self.ns.path, event, args, None)?;
         let args = packet.args().cloned().unwrap_or_default();
-        let (sender, receiver) = mpsc::unbounded_channel();
-        let deadline = Instant::now() + self.timeout;
-        let mut acks = Acks {
-            receiver,
-            deadline,
-            asked: 0,
-            answered: 0,
-            gone: 0,
-            refused: 0,
-            remote_open: false,
-            missing_nodes: Vec::new(),
-            ready: VecDeque::new(),
-            local: None,
-        };
+        let (mut acks, sender) = Acks::new(self.timeout);
         if self.nobody() {
             return Ok(acks);
         }
-        let sink = Arc::new(LocalSink(sender.clone()));
+        let sink = LocalSink::new(self.engine.node, sender.clone());
         let asked = self.engine.ask_local(&self.ns, event, &args, &self.target, self.timeout, sink);
-        acks.asked = asked.recipients;
-        acks.refused = asked.refused;
-        acks.local = Some(Forget { ns: self.ns.clone(), id: asked.id });
+        acks.asked_here(asked, &self.ns);
         if self.is_remote() {
-            acks.remote_open = true;
+            acks.expect_others();
             self.engine.cluster().emit_with_ack(
                 &self.ns.path,
                 event,
@@ -175,63 +160,66 @@ impl Broadcast {
         let mut acks = self.emit_with_ack(event, args)?;
         match acks.next().await {
             Some(answer) => Ok(answer.args),
-            None if acks.refused > 0 && acks.refused == acks.asked => Err(CallError::TooManyPending),
-            None if acks.is_finished() && Instant::now() < acks.deadline => Err(CallError::Disconnected),
+            None if acks.was_refused() => Err(CallError::TooManyPending),
+            None if acks.is_finished() && !acks.is_over() => Err(CallError::Disconnected),
             None => Err(CallError::Timeout(timeout)),
         }
     }
 
-    /// The targets enter these rooms. Remote ones a moment later.
-    pub fn join(self, rooms: impl IntoRooms) {
+    /// The targets enter these rooms: those of this node now, others a moment later. Await the result to know when, and
+    /// how many targets there were.
+    pub fn join(self, rooms: impl IntoRooms) -> Changed {
         let rooms = rooms.into_rooms();
         if self.nobody() || rooms.is_empty() {
-            return;
+            return Changed::local(0);
         }
-        self.ns.rooms.join_all(&self.target, &rooms, &self.engine.guard);
-        if !self.local {
-            self.engine.cluster().join(&self.ns.path, &self.target, &rooms);
-        }
+        let here = self.ns.rooms.join_all(&self.target, &rooms, &self.engine.guard);
+        self.changed(here, |cluster| cluster.join(&self.ns.path, &self.target, &rooms))
     }
 
-    /// The targets leave these rooms. Remote ones a moment later.
-    pub fn leave(self, rooms: impl IntoRooms) {
+    /// The targets leave these rooms: those of this node now, others a moment later. Await the result to know when, and
+    /// how many targets there were.
+    pub fn leave(self, rooms: impl IntoRooms) -> Changed {
         let rooms = rooms.into_rooms();
         if self.nobody() || rooms.is_empty() {
-            return;
+            return Changed::local(0);
         }
-        self.ns.rooms.leave_all(&self.target, &rooms);
-        if !self.local {
-            self.engine.cluster().leave_rooms(&self.ns.path, &self.target, &rooms);
-        }
+        let here = self.ns.rooms.leave_all(&self.target, &rooms);
+        self.changed(here, |cluster| cluster.leave_rooms(&self.ns.path, &self.target, &rooms))
     }
 
-    /// Disconnects the targets from the namespace; with `close` their whole connections.
-    pub fn disconnect(self, close: bool) {
+    /// Disconnects the targets from the namespace; with `close` their whole connections. Await the result to know when
+    /// those of other nodes are disconnected too, and how many targets there were.
+    pub fn disconnect(self, close: bool) -> Changed {
         if self.nobody() {
-            return;
+            return Changed::local(0);
         }
-        for socket in self.ns.rooms.collect(&self.target) {
-            socket.disconnect(close);
-        }
-        if !self.local {
-            self.engine.cluster().disconnect(&self.ns.path, &self.target, close);
-        }
+        let here = self.ns.disconnect(&self.target, close);
+        self.changed(here, |cluster| cluster.disconnect(&self.ns.path, &self.target, close))
     }
 
-    /// The ids of the targets, on all nodes, in no order.
+    fn changed(&self, here: usize, others: impl FnOnce(&Cluster) -> RequestId) -> Changed {
+        if self.local {
+            return Changed::local(here);
+        }
+        let cluster = self.engine.cluster();
+        let change = others(cluster);
+        Changed::everywhere(here, cluster.clone(), vec![change])
+    }
+
+    /// The ids of the targets, on all nodes, in no order. Of many targets [`fetch_sockets`](Self::fetch_sockets) gives
+    /// one page after the other.
     pub async fn sockets(self) -> Partial<Vec<String>> {
         if self.nobody() {
             return Partial { value: Vec::new(), missing: Vec::new() };
         }
-        let remote = if self.local {
-            None
-        } else {
-            Some(self.engine.cluster().members(&self.ns.path, &self.target).await)
-        };
-        let mut value: Vec<String> = Vec::with_capacity(self.ns.rooms.count(&self.target));
-        self.ns.rooms.select(&self.target, |socket| value.push(socket.id.to_string()));
+        // The question leaves before the look at this node: they work at the same time.
+        let remote = (!self.local).then(|| self.engine.cluster().members(&self.ns.path, &self.target));
+        let here = self.ns.members(&self.target);
+        let mut value: Vec<String> = here.iter().map(SocketId::to_string).collect();
         let mut missing = Vec::new();
         if let Some(remote) = remote {
+            let remote = remote.await;
             value.extend(remote.value);
             missing = remote.missing;
         }
@@ -250,103 +238,10 @@ impl Broadcast {
         let remote = self.engine.cluster().count(&self.ns.path, &self.target).await;
         Partial { value: local + remote.value, missing: remote.missing }
     }
-}
 
-/// Answers of this node's clients go the same way as those of other nodes.
-struct LocalSink(UnboundedSender<RemoteAck>);
-
-impl AckSink for LocalSink {
-    fn ack(&self, from: SocketId, answer: Option<Args>) {
-        let sid = from.to_string();
-        // Nobody listens any more when the caller stopped waiting.
-        let _ = self.0.send(match answer {
-            Some(args) => RemoteAck::Answer { sid, args },
-            None => RemoteAck::Gone { sid },
-        });
-    }
-}
-
-/// Takes the entry out when the caller stops waiting.
-#[derive(Debug)]
-struct Forget {
-    ns: Arc<Namespace>,
-    id: u64,
-}
-
-impl Drop for Forget {
-    fn drop(&mut self) {
-        self.ns.forget_ack(self.id);
-    }
-}
-
-/// The answers to a broadcast, as they come.
-#[derive(Debug)]
-pub struct Acks {
-    receiver: UnboundedReceiver<RemoteAck>,
-    deadline: Instant,
-    asked: usize,
-    answered: usize,
-    gone: usize,
-    /// Of those who are gone, who were not asked because they owe too many answers.
-    refused: usize,
-    remote_open: bool,
-    missing_nodes: Vec<NodeId>,
-    ready: VecDeque<Answer>,
-    local: Option<Forget>,
-}
-
-impl Acks {
-    /// The next answer; `None` when everyone has answered or is gone, or when the time is over.
-    pub async fn next(&mut self) -> Option<Answer> {
-        loop {
-            if let Some(answer) = self.ready.pop_front() {
-                return Some(answer);
-            }
-            if self.is_finished() {
-                return None;
-            }
-            // The cluster's own deadline is a moment later; what it says then names the nodes that did not report.
-            let grace = if self.remote_open { REMOTE_GRACE } else { Duration::ZERO };
-            let event = timeout_at(self.deadline + grace, self.receiver.recv()).await.ok()??;
-            self.note(event);
-        }
-    }
-
-    fn note(&mut self, event: RemoteAck) {
-        match event {
-            RemoteAck::Expect { recipients, .. } => self.asked += recipients as usize,
-            RemoteAck::Answer { sid, args } => {
-                self.answered += 1;
-                self.ready.push_back(Answer { sid, args });
-            }
-            RemoteAck::Gone { .. } => self.gone += 1,
-            RemoteAck::Missing { node, owed } => {
-                // Its clients went with it.
-                self.gone += owed as usize;
-                self.missing_nodes.push(node);
-            }
-            RemoteAck::Complete => self.remote_open = false,
-        }
-    }
-
-    /// Whether nothing more can come: everyone has answered or is gone.
-    pub fn is_finished(&self) -> bool {
-        !self.remote_open && self.answered + self.gone >= self.asked && self.ready.is_empty()
-    }
-
-    /// How many clients are known to have been asked so far. Final once [`next`](Self::next) has returned `None`.
-    pub fn asked(&self) -> usize {
-        self.asked
-    }
-
-    /// Waits for all answers.
-    pub async fn gather(mut self) -> Gathered<Answer> {
-        let mut answers = Vec::with_capacity(self.asked);
-        while let Some(answer) = self.next().await {
-            answers.push(answer);
-        }
-        let missing = self.asked.saturating_sub(self.answered);
-        drop(self.local.take());
-        Gathered { answers, missing, missing_nodes: std::mem::take(&mut self.missing_nodes) }
+    /// The targets themselves, on all nodes, page by page or all together, with what one wants to know about each.
+    pub fn fetch_sockets(self) -> FetchSockets {
+        let nobody = self.nobody();
+        FetchSockets::new(self.engine, self.ns, self.target, self.local, nobody)
     }
 }

@@ -4,11 +4,13 @@
 //! one lock for its whole fan-out, and a reconnect storm into one hot room is spread over all shards.
 
 mod joined;
+mod page;
 
 use std::{
+    borrow::Borrow,
     cell::RefCell,
-    collections::HashMap,
-    hash::{BuildHasher, RandomState},
+    collections::{HashMap, HashSet},
+    hash::{BuildHasher, Hash, Hasher, RandomState},
     sync::{Arc, OnceLock},
 };
 
@@ -18,6 +20,7 @@ use sockeye_proto::{bus::Target, id::SocketId, name::RoomName};
 use super::socket::SocketInner;
 use crate::limits::{Guard, Limit};
 use joined::Joined;
+pub(crate) use page::Page;
 
 /// From this many members on a position map makes leaving independent of the room's size.
 const MAPPED: usize = 64;
@@ -50,6 +53,13 @@ impl Members {
         }
     }
 
+    fn contains(&self, slot: u32) -> bool {
+        match &self.positions {
+            Some(positions) => positions.contains_key(&slot),
+            None => self.list.contains(&slot),
+        }
+    }
+
     fn remove(&mut self, slot: u32) {
         let at = match &mut self.positions {
             Some(positions) => positions.remove(&slot).map(|at| at as usize),
@@ -69,6 +79,35 @@ impl Members {
     }
 }
 
+/// The id of a socket by its key, so that a client is found by what it takes for its id.
+#[derive(Debug)]
+struct Key(SocketId);
+
+impl Borrow<str> for Key {
+    fn borrow(&self) -> &str {
+        self.0.key()
+    }
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.key() == other.0.key()
+    }
+}
+
+impl Eq for Key {}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.key().hash(state);
+    }
+}
+
+/// Whether a room is the one that a socket begins in.
+fn is_own(id: &SocketId, room: &str) -> bool {
+    room == id.as_str() || room == id.key()
+}
+
 #[derive(Debug)]
 struct Slot {
     socket: Arc<SocketInner>,
@@ -82,8 +121,11 @@ struct Slot {
 struct Shard {
     slots: Vec<Option<Slot>>,
     free: Vec<u32>,
-    by_id: HashMap<SocketId, u32>,
+    by_id: HashMap<Key, u32>,
     rooms: HashMap<RoomName, Members>,
+    /// Slots of sockets whose connect handler has not decided: what is sent to their rooms waits for them, but nobody is
+    /// told that they are there.
+    connecting: HashSet<u32>,
 }
 
 /// The room index. Its locks come before an outbox's and after no other; nothing waits and no handler runs under them.
@@ -106,7 +148,7 @@ impl Rooms {
 
     fn shard(&self, id: &SocketId) -> &RwLock<Shard> {
         let shards = self.shards.get_or_init(|| (0..shard_count()).map(|_| RwLock::default()).collect());
-        &shards[self.hasher.hash_one(id) as usize & (shards.len() - 1)]
+        &shards[self.hasher.hash_one(id.key()) as usize & (shards.len() - 1)]
     }
 
     /// All shards; none as long as there was no socket.
@@ -114,11 +156,11 @@ impl Rooms {
         self.shards.get().map_or(&[], |shards| shards)
     }
 
-    /// Adds a socket, in the room of its id only.
+    /// Adds a socket whose connect handler has not decided, in the room of its id only.
     pub(crate) fn insert(&self, socket: &Arc<SocketInner>) {
         let mut shard = self.shard(&socket.id).write();
         // A client of Engine.IO 3 that joins again has the same id again, perhaps before its last socket was removed.
-        if let Some(at) = shard.by_id.remove(&socket.id) {
+        if let Some(at) = shard.by_id.remove(socket.id.key()) {
             shard.vacate(at);
         }
         let slot = Slot { socket: socket.clone(), rooms: Joined::default(), own: true };
@@ -132,19 +174,35 @@ impl Rooms {
                 shard.slots.len() as u32 - 1
             }
         };
-        shard.by_id.insert(socket.id.clone(), at);
+        shard.by_id.insert(Key(socket.id.clone()), at);
+        shard.connecting.insert(at);
+    }
+
+    /// The connect handler let the socket in: from now on it is counted and listed.
+    pub(crate) fn confirm(&self, socket: &SocketInner) {
+        let mut shard = self.shard(&socket.id).write();
+        if let Some(&at) = shard.by_id.get(socket.id.key())
+            && let Some(slot) = &shard.slots[at as usize]
+            && std::ptr::eq(Arc::as_ptr(&slot.socket), socket)
+        {
+            shard.connecting.remove(&at);
+            if shard.connecting.is_empty() {
+                // A storm of connections leaves no memory behind.
+                shard.connecting = HashSet::new();
+            }
+        }
     }
 
     /// Removes a socket from everything; returns the rooms that it was in, its own among them.
     pub(crate) fn remove(&self, socket: &SocketInner) -> Vec<RoomName> {
         let id = &socket.id;
         let mut shard = self.shard(id).write();
-        let Some(&at) = shard.by_id.get(id) else { return Vec::new() };
+        let Some(&at) = shard.by_id.get(id.key()) else { return Vec::new() };
         let is_other = |slot: &Slot| !std::ptr::eq(Arc::as_ptr(&slot.socket), socket);
         if shard.slots[at as usize].as_ref().is_some_and(is_other) {
             return Vec::new();
         }
-        shard.by_id.remove(id);
+        shard.by_id.remove(id.key());
         let Some(slot) = shard.vacate(at) else { return Vec::new() };
         shard.shrink();
         drop(shard);
@@ -157,8 +215,16 @@ impl Rooms {
 
     pub(crate) fn get(&self, id: &SocketId) -> Option<Arc<SocketInner>> {
         let shard = self.shard(id).read();
-        let at = *shard.by_id.get(id)?;
+        let at = *shard.by_id.get(id.key())?;
         shard.slots[at as usize].as_ref().map(|slot| slot.socket.clone())
+    }
+
+    /// A socket that was let in.
+    pub(crate) fn get_connected(&self, id: &SocketId) -> Option<Arc<SocketInner>> {
+        let shard = self.shard(id).read();
+        let at = *shard.by_id.get(id.key())?;
+        let slot = shard.slots[at as usize].as_ref()?;
+        (!shard.connecting.contains(&at)).then(|| slot.socket.clone())
     }
 
     /// False if there is no such socket. Rooms beyond a limit are not joined, which is counted.
@@ -166,10 +232,10 @@ impl Rooms {
         let (mut long, mut beyond, mut refused) = (0, 0, 0);
         {
             let mut shard = self.shard(id).write();
-            let Some(&at) = shard.by_id.get(id) else { return false };
+            let Some(&at) = shard.by_id.get(id.key()) else { return false };
             let (limits, ceilings) = (guard.limits(), guard.ceilings());
             for room in rooms {
-                if room.len() > limits.max_room_len && **room != *id.as_str() {
+                if room.len() > limits.max_room_len && !is_own(id, room) {
                     long += 1;
                     if room.len() > ceilings.max_room_len {
                         continue;
@@ -196,7 +262,7 @@ impl Rooms {
     /// False if there is no such socket.
     pub(crate) fn leave(&self, id: &SocketId, rooms: &[RoomName]) -> bool {
         let mut shard = self.shard(id).write();
-        let Some(&at) = shard.by_id.get(id) else { return false };
+        let Some(&at) = shard.by_id.get(id.key()) else { return false };
         for room in rooms {
             shard.leave(at, id, room);
         }
@@ -206,7 +272,7 @@ impl Rooms {
     /// The rooms of one socket, its own among them unless it left that.
     pub(crate) fn of(&self, id: &SocketId) -> Option<Vec<RoomName>> {
         let shard = self.shard(id).read();
-        let slot = shard.slots[*shard.by_id.get(id)? as usize].as_ref()?;
+        let slot = shard.slots[*shard.by_id.get(id.key())? as usize].as_ref()?;
         let mut rooms = slot.rooms.to_vec();
         if slot.own {
             rooms.push(RoomName::from(id.as_str()));
@@ -214,24 +280,20 @@ impl Rooms {
         Some(rooms)
     }
 
-    /// Makes every target enter the rooms.
-    pub(crate) fn join_all(&self, target: &Target, rooms: &[RoomName], guard: &Guard) {
-        for socket in self.collect(target) {
-            self.join(&socket.id, rooms, guard);
-        }
+    /// Makes every target enter the rooms; returns how many targets there were.
+    pub(crate) fn join_all(&self, target: &Target, rooms: &[RoomName], guard: &Guard) -> usize {
+        self.collect(target).into_iter().filter(|socket| self.join(&socket.id, rooms, guard)).count()
     }
 
-    /// Makes every target leave the rooms.
-    pub(crate) fn leave_all(&self, target: &Target, rooms: &[RoomName]) {
-        for socket in self.collect(target) {
-            self.leave(&socket.id, rooms);
-        }
+    /// Makes every target leave the rooms; returns how many targets there were.
+    pub(crate) fn leave_all(&self, target: &Target, rooms: &[RoomName]) -> usize {
+        self.collect(target).into_iter().filter(|socket| self.leave(&socket.id, rooms)).count()
     }
 
-    /// Empties a room.
-    pub(crate) fn close(&self, room: &RoomName) {
+    /// Empties a room; returns how many were in it.
+    pub(crate) fn close(&self, room: &RoomName) -> usize {
         let target = Target { rooms: std::iter::once(room.clone()).collect(), ..Target::default() };
-        self.leave_all(&target, std::slice::from_ref(room));
+        self.leave_all(&target, std::slice::from_ref(room))
     }
 
     pub(crate) fn collect(&self, target: &Target) -> Vec<Arc<SocketInner>> {
@@ -265,37 +327,24 @@ impl Rooms {
         }
     }
 
-    /// How many sockets the target means.
+    /// How many connected sockets the target means.
     pub(crate) fn count(&self, target: &Target) -> usize {
-        if target.except.is_empty() && target.rooms.len() <= 1 {
-            return self
-                .shards()
-                .iter()
-                .map(|shard| {
-                    let shard = shard.read();
-                    match target.rooms.first() {
-                        None => shard.by_id.len(),
-                        Some(room) => {
-                            shard.rooms.get(room).map_or(0, |members| members.list.len())
-                                + usize::from(shard.own_room(room).is_some())
-                        }
-                    }
-                })
-                .sum();
+        let each =
+            |count: &dyn Fn(&Shard) -> usize| self.shards().iter().map(|shard| count(&shard.read())).sum();
+        match (target.rooms.as_slice(), target.except.is_empty()) {
+            ([], true) => each(&|shard| shard.by_id.len() - shard.connecting.len()),
+            ([room], true) => each(&|shard| shard.count(room)),
+            _ => {
+                let mut count = 0;
+                self.each_connected(target, |_| count += 1);
+                count
+            }
         }
-        let mut count = 0;
-        self.select(target, |_| count += 1);
-        count
     }
 
     /// Whether nobody on this node is in the namespace.
     pub(crate) fn is_empty(&self) -> bool {
         self.shards().iter().all(|shard| shard.read().by_id.is_empty())
-    }
-
-    /// Number of named rooms with a member; a room that spans shards counts once in each.
-    pub(crate) fn room_count(&self) -> usize {
-        self.shards().iter().map(|shard| shard.read().rooms.len()).sum()
     }
 }
 
@@ -304,6 +353,7 @@ impl Shard {
     fn vacate(&mut self, at: u32) -> Option<Slot> {
         let slot = self.slots[at as usize].take()?;
         self.free.push(at);
+        self.connecting.remove(&at);
         for room in slot.rooms.iter() {
             self.leave_room(room, at);
         }
@@ -328,15 +378,15 @@ impl Shard {
         if !SocketId::is_id(room) {
             return None;
         }
-        let at = *self.by_id.get(&**room)?;
+        let at = *self.by_id.get(SocketId::key_of(room))?;
         let slot = self.slots[at as usize].as_ref()?;
-        slot.own.then_some((at, slot))
+        (slot.own && is_own(&slot.socket.id, room)).then_some((at, slot))
     }
 
     /// Returns in how many rooms the socket was before, if there was something to do; 0 if not. `None`: in too many.
     fn join(&mut self, at: u32, id: &SocketId, room: &RoomName, most: usize) -> Option<usize> {
         let Some(slot) = &mut self.slots[at as usize] else { return Some(0) };
-        if **room == *id.as_str() {
+        if is_own(id, room) {
             slot.own = true;
             return Some(0);
         }
@@ -359,7 +409,7 @@ impl Shard {
 
     fn leave(&mut self, at: u32, id: &SocketId, room: &RoomName) {
         let Some(slot) = &mut self.slots[at as usize] else { return };
-        if **room == *id.as_str() {
+        if is_own(id, room) {
             slot.own = false;
             return;
         }

@@ -6,7 +6,12 @@ use std::{
 };
 
 use proptest::{collection::vec, prelude::*, sample::select};
-use sockeye_proto::{Limits, Time, eio::TransportKind, name::NamespacePath, sio::mux::Mux};
+use sockeye_proto::{
+    Limits, Time,
+    eio::{Opening, TransportKind},
+    name::NamespacePath,
+    sio::mux::Mux,
+};
 
 use super::*;
 use crate::{
@@ -19,7 +24,7 @@ use crate::{
 static GUARD: LazyLock<Guard> = LazyLock::new(|| guard(LimitsMode::Enforce, Limits::default()));
 
 /// Sockets of one connection that nobody uses; the index only knows their ids.
-fn sockets(count: usize) -> Vec<Arc<SocketInner>> {
+pub(super) fn sockets(count: usize) -> Vec<Arc<SocketInner>> {
     static RUNTIME: LazyLock<tokio::runtime::Runtime> = LazyLock::new(|| {
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
     });
@@ -31,7 +36,7 @@ fn sockets(count: usize) -> Vec<Arc<SocketInner>> {
         let conn = Conn::open(
             &engine,
             crate::http::Endpoint::SocketIo,
-            TransportKind::Polling,
+            Opening::v4(TransportKind::Polling),
             Sink::Polling,
             engine.mint(),
             &Arc::new(Handshake::empty()),
@@ -146,6 +151,7 @@ proptest! {
                     // A socket enters a namespace once.
                     if !model.0.contains_key(socket.id.as_str()) {
                         rooms.insert(socket);
+                        rooms.confirm(socket);
                         let own = RoomName::from(socket.id.as_str());
                         model.0.insert(socket.id.to_string(), BTreeSet::from([own]));
                     }
@@ -242,6 +248,7 @@ fn large_rooms_overlap() {
     let rooms = Rooms::new();
     for (n, socket) in sockets.iter().enumerate() {
         rooms.insert(socket);
+        rooms.confirm(socket);
         for divisor in [2, 3, 5] {
             if n % divisor == 0 {
                 rooms.join(&socket.id, &[RoomName::from(format!("{divisor}"))], &GUARD);
@@ -273,6 +280,7 @@ fn large_rooms_overlap() {
     assert_eq!(reached(&two_or_three), expected(&|n| n < 500 && (n % 2 == 0 || n % 3 == 0)));
     for socket in &sockets[500..1_000] {
         rooms.insert(socket);
+        rooms.confirm(socket);
     }
     assert_eq!(
         reached(&two_or_three),

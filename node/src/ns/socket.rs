@@ -12,9 +12,10 @@ use std::{
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use serde::{Serialize, de::DeserializeOwned};
 use sockeye_proto::{
     Time,
-    eio::TransportKind,
+    eio::{Protocol, TransportKind},
     id::SocketId,
     name::{NamespacePath, RoomName},
     prepared::Packet,
@@ -34,7 +35,7 @@ use crate::{
         handshake::Handshake,
         outbox::{Item, Pushed},
     },
-    error::{CallError, EmitError},
+    error::{CallError, DataError, EmitError},
     io::Io,
     limits::Limit,
     log,
@@ -151,12 +152,18 @@ impl SocketInner {
     pub(crate) fn connected(self: &Arc<Self>) {
         let now = self.conn.engine.clock.now();
         let (mut dirty, mut overflow) = (false, false);
+        // Before the client can know that it is in: whoever it tells will find it.
+        self.ns.rooms.confirm(self);
         {
             let mut inbox = self.inbox.lock();
             if self.phase() != Phase::Connecting {
                 return;
             }
-            let connect = self.conn.item(&Packet::connect(self.ns.path.clone(), &self.id));
+            let connect = match self.conn.protocol {
+                Protocol::V4 => Packet::connect(self.ns.path.clone(), &self.id),
+                Protocol::V3 => Packet::connect_v3(self.ns.path.clone()),
+            };
+            let connect = self.conn.item(&connect);
             for item in std::iter::once(connect).chain(inbox.take_held()) {
                 // What a push asks for is done below: closing the connection takes this lock again.
                 match self.conn.push(item, false, now) {
@@ -335,9 +342,18 @@ impl SocketInner {
         };
         match told {
             Phase::Connected => self.conn.send(&Packet::disconnect(self.ns.path.clone())),
-            Phase::Connecting => self.conn.send(&ConnectRefused::default().packet(&self.ns.path)),
+            Phase::Connecting => {
+                self.conn.send(&ConnectRefused::default().packet(&self.ns.path, self.conn.protocol))
+            }
             Phase::Closed => {}
         }
+    }
+
+    /// What the application stored for others to see.
+    pub(crate) fn shared_data(&self) -> Option<Arc<SharedData>> {
+        let session = self.session.lock();
+        let (_, value) = session.iter().find(|(of, _)| *of == TypeId::of::<SharedData>())?;
+        value.clone().downcast().ok()
     }
 
     pub(crate) fn rooms(&self) -> Vec<RoomName> {
@@ -399,6 +415,12 @@ impl Socket {
     /// How the client is connected at this moment: long-polling may become WebSocket.
     pub fn transport(&self) -> TransportKind {
         self.0.conn.transport()
+    }
+
+    /// The version of Engine.IO that the client speaks: [`Protocol::V3`] for clients of Socket.IO 1.x and 2.x, where
+    /// [`allow_eio3`](crate::ServerBuilder::allow_eio3) lets them in.
+    pub fn protocol(&self) -> Protocol {
+        self.0.conn.protocol
     }
 
     /// The request that opened the connection.
@@ -482,6 +504,46 @@ impl Socket {
         self.0.disconnect(close);
     }
 
+    /// Stores a value that every node can see: [`RemoteSocket::data`](crate::RemoteSocket::data). The value before is
+    /// replaced. Unlike [`session`](Self::session) values it is kept as JSON, of 64 KiB at the most.
+    ///
+    /// ```
+    /// # use serde::Serialize;
+    /// # use sockeye::{DataError, Io, Socket};
+    /// #[derive(Serialize)]
+    /// struct Player<'a> { name: &'a str, level: u8 }
+    ///
+    /// fn entered(socket: &Socket, name: &str) -> Result<(), DataError> {
+    ///     socket.set_data(&Player { name, level: 1 })
+    /// }
+    /// # async fn names(io: Io) {
+    /// for player in io.to("arena").fetch_sockets().data().await.value {
+    ///     let Ok(player) = player.data::<serde_json::Value>() else { continue };
+    ///     println!("{}", player["name"]);
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// The value cannot be serialised, or is too large; the value before stays.
+    pub fn set_data(&self, data: &impl Serialize) -> Result<(), DataError> {
+        let text = serde_json::to_string(data)?;
+        if text.len() > DATA_MOST {
+            return Err(DataError::TooLarge { size: text.len(), most: DATA_MOST });
+        }
+        self.save_session(SharedData(text.into()));
+        Ok(())
+    }
+
+    /// The value that [`set_data`](Self::set_data) stored; without one, what `null` is read as.
+    ///
+    /// # Errors
+    /// The stored value is not a `T`.
+    pub fn data<T: DeserializeOwned>(&self) -> Result<T, DataError> {
+        let data = self.0.shared_data();
+        Ok(serde_json::from_str(data.as_deref().map_or("null", |data| &data.0))?)
+    }
+
     /// A value that was saved for this socket under its type. Still there in the disconnect handler, gone afterwards.
     pub fn session<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
         let session = self.0.session.lock();
@@ -499,6 +561,13 @@ impl Socket {
         }
     }
 }
+
+/// What [`Socket::set_data`] stored, as JSON. It lives among the socket's session values, so that sockets without any pay
+/// nothing for it.
+pub(crate) struct SharedData(pub(crate) Box<str>);
+
+/// The longest JSON that [`Socket::set_data`] takes, in bytes.
+const DATA_MOST: usize = 64 * 1024;
 
 /// One or several room names.
 pub trait IntoRooms {

@@ -4,7 +4,7 @@ use std::net::TcpListener;
 
 use crate::process::{Node, run};
 
-const OPTIONS: [&str; 39] = [
+const OPTIONS: [&str; 40] = [
     "listen",
     "admin-listen",
     "bus",
@@ -24,6 +24,7 @@ const OPTIONS: [&str; 39] = [
     "upgrade-timeout",
     "max-payload",
     "transports",
+    "parser",
     "no-upgrades",
     "limits-mode",
     "max-attachments",

@@ -1,26 +1,27 @@
 #!/usr/bin/env bash
-# Stock Socket.IO clients, Python workers, a browser and Prometheus against two Sockeye nodes on one Redis.
+# Stock Socket.IO clients of many versions and languages, Python workers, a browser and Prometheus against two Sockeye nodes on one Redis.
 #
-#   run.sh [SUITE...]     javascript python emitters bridge faults browser prometheus; without one: all of them
+#   run.sh [SUITE...]     javascript clients python emitters bridge faults browser prometheus; without one: all of them
 #
-# Installs what it needs: Debian packages that are missing, npm packages into node_modules, Python packages into .venv and .venv-versions, all beside
-# this file. The programs under test: $SOCKEYE_ACCEPTANCE and $SOCKEYE_BINARY, else what cargo builds here, with the profile $SOCKEYE_PROFILE (dev).
+# Installs what it needs: Debian packages that are missing, npm packages into node_modules, Python packages into .venv and .venv-versions, Java packages
+# into java/lib, all beside this file. The programs under test: $SOCKEYE_ACCEPTANCE and $SOCKEYE_BINARY, else what cargo builds here, with the profile $SOCKEYE_PROFILE (dev).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 root=$(cd ../../.. && pwd)
 suites=("$@")
-[ $# -gt 0 ] || suites=(javascript python emitters bridge faults browser prometheus)
+[ $# -gt 0 ] || suites=(javascript clients python emitters bridge faults browser prometheus)
 
 javascript() { node --test --test-reporter=./js/support/reporter.mjs --test-concurrency="$1" "${@:2}"; }
 pythons() { (cd python && ../.venv/bin/python -m pytest "$@"); }
 suite() {
   case $1 in
     javascript) javascript 2 js/rows.test.mjs js/nginx.test.mjs js/namespaces.test.mjs js/disconnects.test.mjs js/server.test.mjs js/hostile.test.mjs ;;
+    clients) javascript 2 js/versions.test.mjs js/msgpack.test.mjs js/java.test.mjs ;;
     python) pythons test_rows.py test_namespaces.py ;;
     emitters) pythons test_emitters.py ;;
     bridge) pythons test_bridge.py ;;
     faults) javascript 1 js/faults.test.mjs js/bus-junk.test.mjs ;;
-    browser) javascript 1 js/browser.test.mjs ;;
+    browser) javascript 1 js/browser.test.mjs js/origins.test.mjs ;;
     prometheus) javascript 1 js/prometheus.test.mjs ;;
     *) echo "run.sh: no suite $1" >&2; return 2 ;;
   esac
@@ -44,13 +45,20 @@ versions() {
     environment ".venv-versions/$version" --constraint python/requirements-old.lock "python-socketio==$version" redis
   done
 }
+old_python() { environment .venv-versions/4.6.1 --requirement python/requirements-eio3.lock; }
+javas() {
+  local version
+  for version in 1 2; do mvn --quiet --batch-mode --file java/pom.xml --activate-profiles "$version" dependency:copy-dependencies; done
+}
 
 echo '== installing what the suites need'
 "$root/deploy/install.sh" cluster interop
 once node_modules/.installed package-lock.json npm ci --no-audit --no-fund --loglevel=error
 once .venv/.installed python/requirements.lock environment .venv --requirement python/requirements.lock
-mkdir -p .venv-versions
+mkdir -p .venv-versions java/lib
 once .venv-versions/.installed python/versions.txt versions
+once .venv-versions/.installed-eio3 python/requirements-eio3.lock old_python
+once java/lib/.installed java/pom.xml javas
 
 if [ -z "${SOCKEYE_ACCEPTANCE:-}" ] || [ -z "${SOCKEYE_BINARY:-}" ]; then
   profile=${SOCKEYE_PROFILE:-dev}

@@ -65,9 +65,9 @@ async fn meddle(server: Server, seed: u64, end: Arc<Semaphore>) {
     while end.available_permits() == 0 {
         let room = *ROOMS.choose(&mut random).unwrap();
         match random.random_range(0..10) {
-            0 => io.to(room).join(*ROOMS.choose(&mut random).unwrap()),
-            1 => io.to(room).except("witness").leave(room),
-            2 => io.close_room(room),
+            0 => drop(io.to(room).join(*ROOMS.choose(&mut random).unwrap())),
+            1 => drop(io.to(room).except("witness").leave(room)),
+            2 => drop(io.close_room(room)),
             3 => {
                 let sockets = io.all().except("witness").local().sockets().await.value;
                 if let Some(id) = sockets.choose(&mut random) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Target;
+use super::{SocketFields, SocketInfo, Target};
 use crate::id::{NodeId, RequestId};
 use crate::name::{NamespacePath, RoomName};
 use crate::sio::Args;
@@ -62,6 +62,8 @@ pub enum Message {
         target: Target,
         /// Which rooms.
         rooms: Vec<RoomName>,
+        /// The sender may ask with [`Query::Outcome`] how many sockets it changed.
+        confirm: Option<RequestId>,
     },
     /// Takes sockets out of rooms.
     Leave {
@@ -71,6 +73,8 @@ pub enum Message {
         target: Target,
         /// Which rooms.
         rooms: Vec<RoomName>,
+        /// The sender may ask with [`Query::Outcome`] how many sockets it changed.
+        confirm: Option<RequestId>,
     },
     /// Disconnects sockets.
     Disconnect {
@@ -80,6 +84,8 @@ pub enum Message {
         target: Target,
         /// Close their connections too, not only this namespace.
         close: bool,
+        /// The sender may ask with [`Query::Outcome`] how many sockets it changed.
+        confirm: Option<RequestId>,
     },
     /// Takes everyone out of a room.
     CloseRoom {
@@ -87,6 +93,8 @@ pub enum Message {
         namespace: NamespacePath,
         /// Which room.
         room: RoomName,
+        /// The sender may ask with [`Query::Outcome`] how many sockets it changed.
+        confirm: Option<RequestId>,
     },
     /// A question to every node; each gives one [`Message::Answer`], a long one in parts.
     Request {
@@ -178,6 +186,45 @@ pub enum Query {
         /// Its arguments.
         args: Args,
     },
+    /// Some of the sockets, in the order of their places: the next page of a list.
+    Sockets {
+        /// Where.
+        namespace: NamespacePath,
+        /// Which sockets.
+        target: Target,
+        /// The first place that is looked at. A socket keeps its place, so nobody is listed twice.
+        from: u64,
+        /// How many at the most.
+        limit: u32,
+        /// What about them.
+        fields: SocketFields,
+    },
+    /// One socket by its id.
+    Socket {
+        /// Where.
+        namespace: NamespacePath,
+        /// Its id.
+        id: String,
+        /// What about it.
+        fields: SocketFields,
+    },
+    /// The namespaces that have sockets.
+    Namespaces,
+    /// The names of rooms, in order; not those named after a socket that nobody else is in.
+    Rooms {
+        /// Where.
+        namespace: NamespacePath,
+        /// Names behind this one.
+        after: Option<RoomName>,
+        /// How many at the most.
+        limit: u32,
+    },
+    /// How many sockets a change of rooms or a disconnection of the asker found here. As messages are handled in order,
+    /// the answer also says that it is done.
+    Outcome {
+        /// What the change's `confirm` was.
+        change: RequestId,
+    },
 }
 
 /// What a node answers, by the kind of [`Query`].
@@ -189,6 +236,22 @@ pub enum Answer {
     Count(u64),
     /// The handler's answer; `None` if there is no handler.
     ServerEvent(Option<Args>),
+    /// Some sockets.
+    Sockets {
+        /// They.
+        sockets: Vec<SocketInfo>,
+        /// Where the next page begins; `None` if nothing follows.
+        next: Option<u64>,
+    },
+    /// Namespaces and how many sockets each has.
+    Namespaces(Vec<(NamespacePath, u64)>),
+    /// Rooms in the order of their names, and how many sockets are in each.
+    Rooms {
+        /// They.
+        rooms: Vec<(RoomName, u64)>,
+        /// Others follow behind the last one.
+        more: bool,
+    },
 }
 
 impl Message {

@@ -2,6 +2,7 @@
 //!
 //! * [`message`]: what they say
 //! * [`target`]: who is meant
+//! * [`socket`]: what they tell about a socket
 //! * [`native`]: how Sockeye writes them
 //! * [`python`]: how python-socketio writes them
 
@@ -9,9 +10,11 @@ mod list;
 pub mod message;
 pub mod native;
 pub mod python;
+pub mod socket;
 pub mod target;
 
 pub use message::{Answer, Envelope, Message, Origin, Query, ReplyTo};
+pub use socket::{ConnectionInfo, SocketFields, SocketInfo};
 pub use target::Target;
 
 use crate::Limits;

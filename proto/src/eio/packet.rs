@@ -55,10 +55,7 @@ impl<'a> Packet<'a> {
             b'4' => Ok(Self::Message(Cow::Borrowed(data))),
             b'3' => Ok(Self::Pong(data)),
             b'2' => Ok(Self::Ping(data)),
-            b'b' => BASE64
-                .decode(data)
-                .map(|bytes| Self::Binary(Cow::Owned(bytes)))
-                .map_err(|_| DecodeError::BadBase64),
+            b'b' => decode_base64(data),
             b'0' => Ok(Self::Open(data)),
             b'1' => Ok(Self::Close),
             b'5' => Ok(Self::Upgrade),
@@ -162,9 +159,30 @@ fn encode_base64(data: &[u8], out: &mut Vec<u8>) {
     out.truncate(start + written);
 }
 
+/// The binary message that base64 stands for. The Java client breaks it into lines, which JavaScript's decoders ignore.
+fn decode_base64(text: &str) -> Result<Packet<'static>, DecodeError> {
+    let decoded = BASE64.decode(text).or_else(|error| {
+        if !text.bytes().any(|byte| byte.is_ascii_whitespace()) {
+            return Err(error);
+        }
+        BASE64.decode(text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect::<Vec<u8>>())
+    });
+    decoded.map(|bytes| Packet::Binary(Cow::Owned(bytes))).map_err(|_| DecodeError::BadBase64)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn base64_may_be_broken_into_lines() {
+        for text in ["bAQID\n", "bAQ\r\nID", "bAQID"] {
+            assert_eq!(Packet::decode_text(text), Ok(Packet::Binary(Cow::Borrowed(&[1, 2, 3]))), "{text:?}");
+        }
+        for text in ["bAQI*\n", "bAQIDA\n"] {
+            assert_eq!(Packet::decode_text(text), Err(DecodeError::BadBase64), "{text:?}");
+        }
+    }
 
     fn text(packet: &Packet<'_>) -> String {
         let mut out = Vec::new();

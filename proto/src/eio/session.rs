@@ -192,7 +192,8 @@ impl Session {
             Packet::Pong(_) if self.protocol == Protocol::V3 => Step::Fail(CloseReason::TransportError),
             Packet::Pong(_) => {
                 self.awaits_pong = false;
-                self.beat = now.plus(s.ping_interval).min(self.ping_by);
+                // A ping that has become due meanwhile is due now: the client has all of its time to answer it.
+                self.beat = now.plus(s.ping_interval).min(self.ping_by.max(now));
                 Step::Ignore
             }
             Packet::Close => Step::ClosedByPeer,

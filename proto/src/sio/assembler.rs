@@ -16,7 +16,8 @@ pub enum Inbound<'a> {
     Connect {
         /// The path, without the query that old clients put behind it.
         namespace: Cow<'a, str>,
-        /// What it brought for the handler: the text of a JSON object.
+        /// What it brought for the handler: the text of a JSON object. What old clients put behind the path as a query
+        /// (`/admin?token=x`) becomes one, see [`query::to_json`](crate::query::to_json).
         auth: Option<Bytes>,
     },
     /// The peer leaves a namespace.

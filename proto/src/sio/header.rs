@@ -8,7 +8,8 @@ use bytes::Bytes;
 
 use super::parser::event_name;
 use super::{PacketKind, json};
-use crate::{DecodeError, Limits};
+use crate::name::NamespacePath;
+use crate::{DecodeError, Limits, query};
 
 /// Event names that mean something else to the libraries on both sides; JavaScript's parser refuses them too.
 pub const RESERVED: [&str; 6] =
@@ -20,6 +21,8 @@ pub(super) struct Header<'a> {
     pub(super) attachments: usize,
     /// Begins with `/`; a query that the client put behind it is gone.
     pub(super) namespace: &'a str,
+    /// What the client put behind the namespace and a `?`.
+    pub(super) query: Option<&'a str>,
     pub(super) id: Option<u64>,
     /// What follows, not looked at yet.
     pub(super) body: &'a str,
@@ -41,9 +44,10 @@ impl<'a> Header<'a> {
                 return Err(DecodeError::TooManyAttachments);
             }
         }
-        let mut namespace = "/";
+        let (mut namespace, mut query) = ("/", None);
         if rest.starts_with('/') {
             (namespace, rest) = rest.split_once(',').unwrap_or((rest, ""));
+            query = namespace.split_once('?').map(|(_path, query)| query);
             namespace = self::namespace(namespace, limits)?;
         }
         let (id, body) = digits(rest);
@@ -54,13 +58,13 @@ impl<'a> Header<'a> {
         if json::has_more_values(body, limits.max_json_values) {
             return Err(DecodeError::TooManyValues);
         }
-        Ok(Self { kind, attachments: attachments as usize, namespace, id, body })
+        Ok(Self { kind, attachments: attachments as usize, namespace, query, id, body })
     }
 
-    /// The payload of CONNECT: nothing, or an object.
+    /// The payload of CONNECT: nothing, or an object. Old clients have none, but may have a query.
     pub(super) fn object(&self, limits: &Limits) -> Result<Option<Bytes>, DecodeError> {
         match self.body.as_bytes() {
-            [] => Ok(None),
+            [] => Ok(self.query.and_then(|query| query::to_json(query, &[])).map(Bytes::from)),
             _ => match json::validate_any(self.body, limits.max_json_depth)? {
                 object if object.starts_with('{') => Ok(Some(Bytes::copy_from_slice(object.as_bytes()))),
                 _ => Err(DecodeError::BadPayload),
@@ -132,8 +136,9 @@ pub(super) fn namespace<'a>(path: &'a str, limits: &Limits) -> Result<&'a str, D
     if path.len() > limits.max_namespace_len {
         return Err(DecodeError::NamespaceTooLong);
     }
-    // One control character separates the packets of a polling payload, in which our answer may have to name it.
-    if !path.starts_with('/') || path.bytes().any(|byte| byte.is_ascii_control()) {
+    // A comma ends it where packets are text, and one control character separates those in a polling payload, in which
+    // our answer may have to name it.
+    if !NamespacePath::can_travel(path) {
         return Err(DecodeError::BadNamespace);
     }
     Ok(path)

@@ -30,13 +30,17 @@ struct Outcome {
 
 /// Collects until `Complete`, which must come, once and last.
 async fn outcome(mut acks: UnboundedReceiver<RemoteAck>) -> Outcome {
-    let mut outcome = Outcome::default();
+    let (mut outcome, mut asked) = (Outcome::default(), false);
     loop {
         match acks.recv().await.expect("ends with Complete") {
             RemoteAck::Expect { node, recipients } => {
                 outcome.expected.extend(node.map(|node| (node, recipients)))
             }
-            RemoteAck::Answer { sid, args } => outcome.answers.push((sid, args.json().to_owned())),
+            RemoteAck::Answer { node, sid, args } => {
+                assert!(node.is_some());
+                outcome.answers.push((sid, args.json().to_owned()));
+            }
+            RemoteAck::Asked => assert!(!std::mem::replace(&mut asked, true), "once"),
             RemoteAck::Gone { sid } => outcome.gone.push(sid),
             RemoteAck::Missing { node, owed } => {
                 outcome.missing.push(node);
@@ -93,6 +97,10 @@ async fn late_answers_come_in_batches_and_a_socket_that_goes_is_reported_at_once
     b.local.answer_next(None);
     let started = Instant::now();
     assert!(matches!(acks.recv().await, Some(RemoteAck::Expect { recipients: 10, .. })));
+    assert!(
+        matches!(acks.recv().await, Some(RemoteAck::Asked)),
+        "everyone is counted before the answers are in"
+    );
     assert!(matches!(acks.recv().await, Some(RemoteAck::Gone { .. })));
     assert!(started.elapsed() < Duration::from_millis(50), "at once, not at the deadline");
     for number in 1..10 {

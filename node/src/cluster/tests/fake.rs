@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
-use sockeye_proto::bus::Target;
+use sockeye_proto::bus::{SocketFields, SocketInfo, Target};
 use sockeye_proto::id::{NodeId, SocketId};
-use sockeye_proto::name::RoomName;
+use sockeye_proto::name::{NamespacePath, RoomName};
 use sockeye_proto::sio::Args;
 
-use super::super::{AckSink, Local};
+use super::super::{AckSink, Local, RoomsPage, SocketsPage};
 
 /// What a node's handler of server events does.
 type Handler = Box<dyn Fn(&str, Args, NodeId) -> BoxFuture<'static, Option<Args>> + Send + Sync>;
@@ -23,6 +23,14 @@ pub(super) struct Fake {
     asked: Mutex<Vec<Asked>>,
     handler: Mutex<Option<Handler>>,
     server_events: Mutex<Vec<String>>,
+    pages: Mutex<Vec<(u64, usize)>>,
+    namespaces: Mutex<Vec<(NamespacePath, u64)>>,
+}
+
+fn describe(sid: &SocketId, socket: &Socket, fields: &SocketFields) -> SocketInfo {
+    let rooms = if fields.rooms { socket.rooms.iter().cloned().collect() } else { Vec::new() };
+    let data = fields.data.then(|| format!("\"data of {sid}\""));
+    SocketInfo { id: sid.to_string(), rooms, data, ..SocketInfo::default() }
 }
 
 #[derive(Default)]
@@ -95,6 +103,17 @@ impl Fake {
         self.server_events.lock().clone()
     }
 
+    /// The pages that were asked for, as first place and limit.
+    pub(super) fn pages(&self) -> Vec<(u64, usize)> {
+        self.pages.lock().clone()
+    }
+
+    /// Other namespaces that have sockets.
+    pub(super) fn has_namespaces(&self, namespaces: &[(&str, u64)]) {
+        *self.namespaces.lock() =
+            namespaces.iter().map(|(path, sockets)| (NamespacePath::from(*path), *sockets)).collect();
+    }
+
     /// How many acks are owed.
     pub(super) fn owed(&self) -> usize {
         self.asked.lock().len()
@@ -156,24 +175,25 @@ impl Local for Fake {
         count
     }
 
-    fn join(&self, namespace: &str, target: &Target, rooms: &[RoomName]) {
-        self.select(namespace, target, |_, socket| socket.rooms.extend(rooms.iter().cloned()));
+    fn join(&self, namespace: &str, target: &Target, rooms: &[RoomName]) -> usize {
+        self.select(namespace, target, |_, socket| socket.rooms.extend(rooms.iter().cloned()))
     }
 
-    fn leave(&self, namespace: &str, target: &Target, rooms: &[RoomName]) {
-        self.select(namespace, target, |_, socket| socket.rooms.retain(|room| !rooms.contains(room)));
+    fn leave(&self, namespace: &str, target: &Target, rooms: &[RoomName]) -> usize {
+        self.select(namespace, target, |_, socket| socket.rooms.retain(|room| !rooms.contains(room)))
     }
 
-    fn disconnect(&self, namespace: &str, target: &Target, _close: bool) {
+    fn disconnect(&self, namespace: &str, target: &Target, _close: bool) -> usize {
         let mut gone = Vec::new();
         self.select(namespace, target, |sid, _| gone.push(sid));
         self.sockets.lock().retain(|sid, _| !gone.contains(sid));
+        gone.len()
     }
 
-    fn close_room(&self, namespace: &str, room: &RoomName) {
+    fn close_room(&self, namespace: &str, room: &RoomName) -> usize {
         self.select(namespace, &Target::room(room), |_, socket| {
             socket.rooms.remove(room);
-        });
+        })
     }
 
     fn members(&self, namespace: &str, target: &Target) -> Vec<SocketId> {
@@ -184,6 +204,51 @@ impl Local for Fake {
 
     fn count(&self, namespace: &str, target: &Target) -> usize {
         self.select(namespace, target, |_, _| {})
+    }
+
+    /// The place of a socket is its number; every page that is asked for is noted.
+    fn sockets(
+        &self,
+        namespace: &str,
+        target: &Target,
+        from: u64,
+        limit: usize,
+        fields: &SocketFields,
+    ) -> SocketsPage {
+        self.pages.lock().push((from, limit));
+        let mut all = Vec::new();
+        self.select(namespace, target, |sid, socket| all.push(describe(&sid, socket, fields)));
+        let from = from as usize;
+        let sockets: Vec<SocketInfo> = all.iter().skip(from).take(limit).cloned().collect();
+        SocketsPage { sockets, next: (from + limit < all.len()).then_some((from + limit) as u64) }
+    }
+
+    fn socket(&self, namespace: &str, id: &str, fields: &SocketFields) -> Option<SocketInfo> {
+        let mut found = None;
+        self.select(namespace, &Target::everyone(), |sid, socket| {
+            if sid.as_str() == id {
+                found = Some(describe(&sid, socket, fields));
+            }
+        });
+        found
+    }
+
+    fn namespaces(&self) -> Vec<(NamespacePath, u64)> {
+        let more = self.namespaces.lock().clone();
+        let root = (NamespacePath::root(), self.count("/", &Target::everyone()) as u64);
+        std::iter::once(root).filter(|(_, sockets)| *sockets > 0).chain(more).collect()
+    }
+
+    fn rooms(&self, _: &str, after: Option<&RoomName>, limit: usize) -> RoomsPage {
+        let mut rooms = BTreeMap::<RoomName, u64>::new();
+        for socket in self.sockets.lock().values() {
+            socket.rooms.iter().for_each(|room| *rooms.entry(room.clone()).or_default() += 1);
+        }
+        let behind =
+            |room: &RoomName| after.is_none_or(|after| room > after) && SocketId::parse(room).is_none();
+        let some: Vec<_> = rooms.into_iter().filter(|(room, _)| behind(room)).take(limit + 1).collect();
+        let more = some.len() > limit;
+        (some.into_iter().take(limit).collect(), more)
     }
 
     fn server_event(

@@ -4,6 +4,7 @@ mod acks;
 mod emits;
 mod fake;
 mod faults;
+mod lists;
 mod losses;
 mod membership;
 mod outage;

@@ -207,11 +207,12 @@ async fn with_the_bridge_a_socket_of_a_python_node_answers() {
     python.publish(&reply(&asked, &json!(["yes", [1]])));
     assert!(matches!(acks.recv().await, Some(RemoteAck::Expect { node: Some(_), recipients: 0 })));
     assert!(matches!(acks.recv().await, Some(RemoteAck::Expect { node: None, recipients: 1 })));
-    let Some(RemoteAck::Answer { sid, args }) = acks.recv().await else { panic!("an answer") };
+    let Some(RemoteAck::Answer { node: None, sid, args }) = acks.recv().await else { panic!("an answer") };
     assert_eq!(
         (sid.as_str(), args.parse::<(String, Vec<u8>)>().unwrap()),
         (foreign, ("yes".to_owned(), vec![1]))
     );
+    assert!(matches!(acks.recv().await, Some(RemoteAck::Asked)));
     assert!(matches!(acks.recv().await, Some(RemoteAck::Complete)), "a single socket answers once");
     assert!(b.local.owed() == 0);
 }

@@ -1,16 +1,13 @@
 // The demo page of the `sockeye` binary in a real Chromium: several tabs over two nodes join a room, send, and see acks.
 import assert from "node:assert/strict";
 import { after, describe, test } from "node:test";
-import { chromium } from "playwright-core";
 
+import { launch } from "./support/browser.mjs";
 import { Cluster, sockeye } from "./support/cluster.mjs";
 import { until } from "./support/wait.mjs";
 
 const cluster = await Cluster.up({ binary: sockeye(), admin: true, nginx: true });
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-  args: ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
-});
+const browser = await launch();
 after(async () => {
   await browser.close();
   await cluster.down();

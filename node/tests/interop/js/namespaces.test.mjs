@@ -4,31 +4,16 @@ import { after, describe, test } from "node:test";
 
 import { Client, modes, open, prepare, refusal } from "./support/client.mjs";
 import { Cluster } from "./support/cluster.mjs";
+import { Placement, suite } from "./support/placement.mjs";
+import { namespaceRows } from "./namespace-rows.mjs";
 
 const cluster = await Cluster.up();
 after(() => cluster.down());
-const bytes = Buffer.from([0, 0x1e, 0xff]);
 
 for (const mode of modes) {
   for (const [index, url] of cluster.nodes.entries()) {
-    describe(`${mode}, node ${index + 1}`, () => {
-      test("/wild: every event is caught, and acked when an ack was asked for", async () => {
-        const client = await open(url, { mode, namespace: "/wild" });
-        for (const [event, ...args] of [["any name"], ["ünïcode 🐟", 1, "two", [3], null], ["binary", bytes, { b: [bytes] }], ["message", "not the table's"]]) {
-          client.emit(event, ...args);
-          assert.deepEqual(await client.next("caught"), [[event, ...args]]);
-          assert.deepEqual(await client.call(event, ...args), [[event, ...args]]);
-          assert.deepEqual(await client.next("caught"), [[event, ...args]]);
-        }
-        client.close();
-      });
-
-      test("/auth: the good token is accepted", async () => {
-        const client = await open(url, { mode, namespace: "/auth", auth: { token: "good" } });
-        assert.equal(typeof client.sid, "string");
-        client.close();
-      });
-
+    suite(`${mode}, node ${index + 1}`, namespaceRows, () => new Placement(cluster, "/", () => ({ url, node: index, mode })));
+    describe(`${mode}, node ${index + 1}, more`, () => {
       for (const auth of [undefined, {}, { token: "bad" }, { token: 5 }, { token: null }, { other: "good" }]) {
         test(`/auth: ${JSON.stringify(auth)} is refused with message and data`, async () => {
           const error = await refusal(url, { mode, namespace: "/auth", auth });
@@ -36,18 +21,6 @@ for (const mode of modes) {
           assert.deepEqual(error.data, { code: 401 });
         });
       }
-
-      test("/auth: a refusal without a message has the default one", async () => {
-        const error = await refusal(url, { mode, namespace: "/auth", auth: { token: "false" } });
-        assert.equal(typeof error.message, "string");
-        assert.notEqual(error.message, "");
-        assert.notEqual(error.message, "not authorized");
-        assert.equal(error.data, undefined);
-      });
-
-      test("/gone: Invalid namespace", async () => {
-        assert.equal((await refusal(url, { mode, namespace: "/gone" })).message, "Invalid namespace");
-      });
 
       test("several namespaces share a connection and nothing else", async () => {
         const root = await open(url, { mode });

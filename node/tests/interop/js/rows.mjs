@@ -29,8 +29,9 @@ export const rows = [
     name: "(on connect): `auth` with the auth object, {} without",
     async run(t) {
       const auth = { token: "good", nested: { list: [1, "two", null] } };
-      const [given] = await (await t.open({ auth })).next("auth");
-      assert.deepEqual(given, auth);
+      const query = { token: "good", other: "1 & 2" };
+      const a = await t.open({ auth, query });
+      assert.deepEqual(await a.next("auth"), [{ auth, query }[a.authBy]]);
       const [none] = await (await t.open()).next("auth");
       assert.deepEqual(none, {});
     },
@@ -228,7 +229,7 @@ export const rows = [
       // The calls' own timeout is longer than this test may take.
       assert.deepEqual(await a.ask("call", { sid: unknownSid, event: "question", args: [], timeout_ms: 60_000 }), { error: "disconnected" });
       for (const client of [b, c]) {
-        client.socket.on("leave-now", () => client.close());
+        client.leaveOn("leave-now");
         assert.deepEqual(await a.ask("call", { sid: client.sid, event: "leave-now", args: [], timeout_ms: 60_000 }), { error: "disconnected" });
       }
     },
@@ -239,7 +240,7 @@ export const rows = [
       const room = t.room();
       const [a, b, c, silent] = await joined(t, room, 4);
       for (const [name, client] of Object.entries({ a, b, c })) client.answer("who", (x) => [name, x, bytes]);
-      const { ok, missing } = await a.ask("call-all", { room, event: "who", args: [1], timeout_ms: 700 });
+      const { ok, missing } = await a.ask("call-all", { room, event: "who", args: [1], timeout_ms: 1500 });
       assert.deepEqual(ok.sort(), [["a", 1, bytes], ["b", 1, bytes], ["c", 1, bytes]]);
       assert.equal(missing, 1);
       silent.answer("who", () => []);
@@ -255,7 +256,7 @@ export const rows = [
       const room = t.room();
       const [a, b, c] = await joined(t, room, 3);
       a.answer("who", () => ["a"]);
-      b.socket.on("who", () => b.close());
+      b.leaveOn("who");
       c.answer("who", () => ["c"]);
       const { ok, missing } = await a.ask("call-all", { room, event: "who", args: [], timeout_ms: 60_000 });
       assert.deepEqual(ok.sort(), [["a"], ["c"]]);
@@ -323,10 +324,11 @@ export const rows = [
     name: "env: a header in any case, a query value, null",
     async run(t) {
       const a = await t.open({ headers: { "X-Test-Header": "value of it" }, query: { colour: "grün & blau" } });
-      assert.equal(await a.ask("env", "x-test-header"), "value of it");
-      assert.equal(await a.ask("env", "X-TEST-HEADER"), "value of it");
+      const sent = a.sendsHeaders ? "value of it" : null;
+      assert.equal(await a.ask("env", "x-test-header"), sent);
+      assert.equal(await a.ask("env", "X-TEST-HEADER"), sent);
       assert.equal(await a.ask("env", "query:colour"), "grün & blau");
-      assert.equal(await a.ask("env", "query:EIO"), "4");
+      assert.equal(await a.ask("env", "query:EIO"), a.protocol);
       assert.equal(await a.ask("env", "x-absent"), null);
       assert.equal(await a.ask("env", "query:absent"), null);
     },
@@ -367,7 +369,7 @@ export const rows = [
       const a = await t.open();
       const before = await t.metric(a, /panic/);
       let acked = false;
-      a.socket.emit("crash", () => { acked = true; });
+      a.request("crash", [], () => { acked = true; });
       assert.deepEqual(await a.call("message-with-ack", "alive"), ["alive"]);
       await until("the panic is counted", async () => (await t.metric(a, /panic/)) > before);
       assert.deepEqual(await a.call("message-with-ack", "still"), ["still"]);
@@ -388,7 +390,8 @@ export const rows = [
         }
       };
       goes.close();
-      for (const client of [watcher, other]) assert.equal(await left(client, goneSid), "client namespace disconnect");
+      const reasons = ["client namespace disconnect", ...(goes.hasty ? ["transport close"] : [])];
+      for (const client of [watcher, other]) assert.ok(reasons.includes(await left(client, goneSid)));
       await watcher.ask("kick", kickedSid);
       for (const client of [watcher, other]) assert.equal(await left(client, kickedSid), "server namespace disconnect");
     },

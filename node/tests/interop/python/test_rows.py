@@ -222,7 +222,7 @@ async def test_call_all(t):
     for name, client in zip("abc", clients):
         client.answer("who", lambda x, name=name: (name, x, BYTES))
     clients[3].ignore("who")
-    answer = await clients[0].ask("call-all", {"room": room, "event": "who", "args": [1], "timeout_ms": 700})
+    answer = await clients[0].ask("call-all", {"room": room, "event": "who", "args": [1], "timeout_ms": 1500})
     assert sorted(answer["ok"]) == [["a", 1, BYTES], ["b", 1, BYTES], ["c", 1, BYTES]]
     assert answer["missing"] == 1
     clients[3].answer("who", lambda x: None)

@@ -4,16 +4,12 @@
 //! random bytes, with a stable compiler and without libFuzzer. To add one: a function here, a row in [`ALL`], a target
 //! of two lines in `fuzz_targets/` with its entry in `Cargo.toml`, and a few inputs in `corpus/NAME/`.
 //!
-//! To fuzz one for a minute, with what is found kept apart from what is committed:
-//!
-//! ```text
-//! cd proto && mkdir -p fuzz/found/NAME
-//! cargo +nightly fuzz run --fuzz-dir fuzz NAME fuzz/found/NAME fuzz/corpus/NAME -- -max_total_time=60
-//! ```
+//! `fuzz/run.sh 60 NAME` fuzzes one for a minute and keeps what is found apart from what is committed.
 
 pub mod bus;
 pub mod eio;
 pub mod eio_v3;
+pub mod msgpack;
 pub mod sio;
 pub mod ws;
 
@@ -33,6 +29,8 @@ pub const ALL: &[(&str, Body)] = &[
     ("json_validate", sio::validate),
     ("sio_text", sio::text),
     ("sio_binary", sio::binary),
+    ("msgpack_packet", msgpack::packet),
+    ("msgpack_written", msgpack::written),
     ("native_envelope", bus::native_envelope),
     ("python_envelope", bus::python_envelope),
 ];

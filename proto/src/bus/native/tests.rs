@@ -4,6 +4,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use super::*;
+use crate::bus::{ConnectionInfo, SocketFields, SocketInfo};
 use crate::id::{NodeId, RequestId};
 use crate::sio::{Binary, IntoArgs as _};
 
@@ -15,11 +16,33 @@ fn args() -> Args {
     ("a", Binary::from(&b"\x01\x02"[..])).into_args().unwrap()
 }
 
+fn fields() -> SocketFields {
+    SocketFields { rooms: true, connection: true, url: true, data: true, headers: vec!["user-agent".into()] }
+}
+
+fn socket() -> SocketInfo {
+    SocketInfo {
+        id: "s1".into(),
+        rooms: vec!["s1".into(), "r".into()],
+        connection: Some(ConnectionInfo {
+            address: "fe80::1".into(),
+            time: 1_700_000_000_000,
+            secure: true,
+            transport: "polling".into(),
+        }),
+        url: Some("/socket.io/?EIO=4".into()),
+        headers: vec![("user-agent".into(), "x".into())],
+        data: Some(r#"{"user":7}"#.into()),
+    }
+}
+
 fn every_message() -> Vec<Message> {
     let namespace = || NamespacePath::from("/chat");
     let target = || Target::room("a").to("b").except("c");
     let (request, ttl) = (RequestId(u64::MAX), Duration::from_millis(1500));
     let event = || Box::from("ev");
+    let ask = |query| Message::Request { id: request, ttl, query };
+    let answer = |answer| Message::Answer { request, part: 0, more: false, answer };
     vec![
         Message::Emit {
             namespace: namespace(),
@@ -37,10 +60,15 @@ fn every_message() -> Vec<Message> {
             volatile: false,
             reply: None,
         },
-        Message::Join { namespace: namespace(), target: target(), rooms: vec!["x".into(), "y".into()] },
-        Message::Leave { namespace: namespace(), target: target(), rooms: vec![] },
-        Message::Disconnect { namespace: namespace(), target: target(), close: true },
-        Message::CloseRoom { namespace: namespace(), room: "x".into() },
+        Message::Join {
+            namespace: namespace(),
+            target: target(),
+            rooms: vec!["x".into(), "y".into()],
+            confirm: None,
+        },
+        Message::Leave { namespace: namespace(), target: target(), rooms: vec![], confirm: Some(request) },
+        Message::Disconnect { namespace: namespace(), target: target(), close: true, confirm: Some(request) },
+        Message::CloseRoom { namespace: namespace(), room: "x".into(), confirm: Some(RequestId(1)) },
         Message::Request {
             id: request,
             ttl,
@@ -56,7 +84,23 @@ fn every_message() -> Vec<Message> {
             ttl,
             query: Query::ServerEvent { namespace: namespace(), event: event(), args: args() },
         },
+        ask(Query::Sockets {
+            namespace: namespace(),
+            target: target(),
+            from: 1 << 40,
+            limit: 7,
+            fields: fields(),
+        }),
+        ask(Query::Socket { namespace: namespace(), id: "s1".into(), fields: SocketFields::default() }),
+        ask(Query::Namespaces),
+        ask(Query::Rooms { namespace: namespace(), after: Some("x".into()), limit: 9 }),
+        ask(Query::Rooms { namespace: namespace(), after: None, limit: 9 }),
+        ask(Query::Outcome { change: RequestId(5) }),
         Message::ServerEvent { namespace: namespace(), event: event(), args: args() },
+        answer(Answer::Sockets { sockets: vec![socket(), SocketInfo::default()], next: Some(1 << 40) }),
+        answer(Answer::Sockets { sockets: vec![], next: None }),
+        answer(Answer::Namespaces(vec![("/".into(), 2), ("/chat".into(), 0)])),
+        answer(Answer::Rooms { rooms: vec![("a".into(), 1), ("b".into(), u64::MAX)], more: true }),
         Message::Answer {
             request,
             part: 3,
@@ -122,6 +166,49 @@ fn arguments_are_slices_of_the_message() {
     let range = bytes.as_ptr_range();
     assert!(range.contains(&args.json_bytes().as_ptr()));
     assert!(range.contains(&args.attachments()[0].as_ptr()));
+}
+
+#[test]
+fn the_bytes_of_a_socket_are_pinned() {
+    let answer = Answer::Sockets { sockets: vec![socket()], next: Some(9) };
+    let bytes = encode(&node(), &Message::Answer { request: RequestId(3), part: 0, more: false, answer });
+    let mut want = vec![1, 0, 0, 0, 0, 0, 0, 0, 0];
+    want.extend(b"\x98\x16\x00\xc4\x06\x01\x02\x03\x04\x05\x06\x03\x00\xc2\x91\x9a\xa2s1\x92\xa2s1\xa1r");
+    want.extend(b"\xb1/socket.io/?EIO=4\xaa{\"user\":7}\x91\xaauser-agent\x91\xa1x\xa7fe80::1");
+    want.extend(b"\xcf\x00\x00\x01\x8b\xcf\xe5h\x00\xc3\xa7polling\x09\x90");
+    assert_eq!(bytes, want);
+}
+
+#[test]
+fn what_older_nodes_do_not_write_has_a_default() {
+    let none = [""; 0];
+    let join = read(handmade(&(2, 0, id(), "/", ["a"], none, ["x"]), &[])).unwrap().message;
+    let rooms = vec!["x".into()];
+    assert_eq!(
+        join,
+        Message::Join { namespace: "/".into(), target: Target::room("a"), rooms, confirm: None }
+    );
+    let disconnect = read(handmade(&(4, 0, id(), "/", ["a"], none, true), &[])).unwrap().message;
+    assert_eq!(
+        disconnect,
+        Message::Disconnect { namespace: "/".into(), target: Target::room("a"), close: true, confirm: None }
+    );
+    let close = read(handmade(&(5, 0, id(), "/", "x"), &[])).unwrap().message;
+    assert_eq!(close, Message::CloseRoom { namespace: "/".into(), room: "x".into(), confirm: None });
+}
+
+#[test]
+fn what_newer_nodes_say_about_a_socket_is_skipped() {
+    let none = [""; 0];
+    let nil = None::<u8>;
+    let newer = ("s1", ["r"], nil, nil, none, none, nil, nil, nil, nil, "more", [1, 2]);
+    let answer = read(handmade(&(22, 0, id(), 3, 0, false, [newer], nil, "more"), &[])).unwrap().message;
+    let socket = SocketInfo { id: "s1".into(), rooms: vec!["r".into()], ..SocketInfo::default() };
+    let answered = Answer::Sockets { sockets: vec![socket], next: None };
+    assert_eq!(answer, Message::Answer { request: RequestId(3), part: 0, more: false, answer: answered });
+    let fields = read(handmade(&(18, 0, id(), 3, 5, "/", "s1", u32::MAX, none), &[])).unwrap().message;
+    let Message::Request { query: Query::Socket { fields, .. }, .. } = fields else { panic!("a request") };
+    assert_eq!(fields, SocketFields { headers: vec![], ..self::fields() }, "unknown bits are ignored");
 }
 
 /// A message as a newer node may write it.
@@ -196,6 +283,10 @@ fn what_is_wrong_is_named() {
         (handmade(&(16, 0, serde_bytes::Bytes::new(b"short")), &[]), BusHeader),
         (handmade(&(14, 0, id(), 1, ["a", "b"], [true]), &[&[b"[]"]]), BusHeader),
         (handmade(&(16, 0, id(), deep), &[]), BusHeader),
+        (handmade(&(23, 0, id(), 1, 0, false, ["/"], [1, 2]), &[]), BusHeader),
+        (handmade(&(23, 0, id(), 1, 0, false, ["/a,b"], [1]), &[]), BusName),
+        (handmade(&(24, 0, id(), 1, 0, false, ["a"], [0; 0], false), &[]), BusHeader),
+        (handmade(&(22, 0, id(), 1, 0, false, [("s1", ["r"])], None::<u8>), &[]), BusHeader),
         (handmade(&"text", &[]), BusHeader),
     ] {
         assert_eq!(read(bytes.clone()), Err(want), "{bytes:?}");

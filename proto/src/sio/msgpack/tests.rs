@@ -185,6 +185,7 @@ fn packets_are_checked_as_with_json() {
     assert_eq!(event(json!(1), json!("a")), Err(DecodeError::BadNamespace));
     assert_eq!(event(json!(1), json!(null)), Err(DecodeError::BadNamespace));
     assert_eq!(event(json!(1), json!("/\n")), Err(DecodeError::BadNamespace));
+    assert_eq!(event(json!(1), json!("/a,b")), Err(DecodeError::BadNamespace));
     assert_eq!(event(json!(1), json!(format!("/{}", "x".repeat(256)))), Err(DecodeError::NamespaceTooLong));
     // What is not known is passed over, and the last of two counts.
     let members = [

@@ -1,16 +1,16 @@
-// A stock socket.io-client that remembers what it received, so that a test asks for events in any order and never misses one.
-import assert from "node:assert/strict";
+// A stock socket.io-client.
 import http from "node:http";
 import { io as version4 } from "socket.io-client";
 import version1 from "socket.io-client-1";
 import version2 from "socket.io-client-2";
 import { io as version3 } from "socket.io-client-3";
 
+import { Inbox } from "./inbox.mjs";
 import { within } from "./wait.mjs";
 
 export const modes = ["polling", "websocket", "upgrade"];
 const libraries = { 1: version1, 2: version2, 3: version3, 4: version4 };
-const transports = { polling: ["polling"], websocket: ["websocket"], upgrade: ["polling", "websocket"] };
+export const transports = { polling: ["polling"], websocket: ["websocket"], upgrade: ["polling", "websocket"] };
 
 /** Calls `note` with every event that wants no ack. */
 function onEvent(socket, note) {
@@ -26,49 +26,28 @@ function onEvent(socket, note) {
   };
 }
 
-export class Client {
-  constructor(socket) {
+export class Client extends Inbox {
+  constructor(socket, version = 4) {
+    super();
     this.socket = socket;
-    this.received = [];
-    this.waiting = [];
+    if (version < 3) Object.assign(this, { protocol: "3", authBy: "query" });
+    // Version 1 does not know that its id has the namespace before it, as the server knows it.
+    this.before = version === 1 && socket.nsp !== "/" ? `${socket.nsp}#` : "";
     this.reason = new Promise((resolve) => socket.once("disconnect", resolve));
-    onEvent(socket, (event, ...args) => {
-      const index = this.waiting.findIndex((waiter) => waiter.event === event);
-      if (index >= 0) this.waiting.splice(index, 1)[0].resolve(args);
-      else this.received.push([event, args]);
-    });
+    onEvent(socket, (...args) => this.note(...args));
   }
 
   get sid() {
-    return this.socket.id;
-  }
-
-  /** The arguments of the next event of that name, oldest first. */
-  next(event) {
-    const index = this.received.findIndex(([name]) => name === event);
-    if (index >= 0) return Promise.resolve(this.received.splice(index, 1)[0][1]);
-    return within(`event ${event}`, new Promise((resolve) => this.waiting.push({ event, resolve })));
-  }
-
-  /** The arguments of all events of that name that have come and were not asked for yet. */
-  pending(event) {
-    return this.received.filter(([name]) => name === event).map(([, args]) => args);
+    return this.before + this.socket.id;
   }
 
   emit(...args) {
     this.socket.emit(...args);
   }
 
-  /** Emits and resolves to the arguments of the ack. */
-  call(event, ...args) {
-    return within(`ack of ${event}`, new Promise((resolve) => this.socket.emit(event, ...args, (...answer) => resolve(answer))));
-  }
-
-  /** The one argument of the ack. */
-  async ask(event, ...args) {
-    const answer = await this.call(event, ...args);
-    assert.equal(answer.length, 1, `the ack of ${event} has one argument: ${JSON.stringify(answer)}`);
-    return answer[0];
+  /** Emits and calls `acked` with the list of the ack's arguments. */
+  request(event, args, acked) {
+    this.socket.emit(event, ...args, (...answer) => acked(answer));
   }
 
   /** Answers `event` with the arguments that `reply` returns, as a list; it may be asynchronous. */
@@ -77,6 +56,11 @@ export class Client {
       const ack = args.pop();
       ack(...(await reply(...args)));
     });
+  }
+
+  /** Disconnects instead of answering `event`. */
+  leaveOn(event) {
+    this.socket.on(event, () => this.close());
   }
 
   close() {
@@ -98,7 +82,7 @@ export function prepare(url, { mode = "upgrade", namespace = "/", version = 4, h
 /** Connects; in mode "upgrade" it resolves when the connection is a WebSocket. */
 export async function open(url, options = {}) {
   const socket = prepare(url, options);
-  const client = new Client(socket);
+  const client = new Client(socket, options.version);
   await within(
     `connection to ${url}`,
     new Promise((resolve, reject) => {

@@ -24,8 +24,9 @@ export const acceptance = () => process.env.SOCKEYE_ACCEPTANCE ?? built("debug/e
 export const sockeye = () => process.env.SOCKEYE_BINARY ?? built("debug/sockeye", "release/sockeye");
 
 export class Cluster {
-  constructor(dir, addresses) {
+  constructor(dir, addresses, client) {
     this.dir = dir;
+    this.client = client;
     this.redis = addresses.get("redis");
     this.nginx = addresses.get("nginx");
     this.prometheus = addresses.get("prometheus");
@@ -33,8 +34,8 @@ export class Cluster {
     this.admin = this.nodes.map((_, i) => addresses.get(`node${i + 1}-admin`));
   }
 
-  /** `flags` go to every node. Resolves when every node hears every other one. */
-  static async up({ nodes = 2, nginx = false, prometheus = false, flags = [], binary, admin = false, formed = !admin } = {}) {
+  /** `flags` go to every node, `client` are options of every client. Resolves when every node hears every other one. */
+  static async up({ nodes = 2, nginx = false, prometheus = false, flags = [], client = {}, binary, admin = false, formed = !admin } = {}) {
     const dir = await mkdtemp(join(process.env.SOCKEYE_INTEROP_DIR ?? tmpdir(), "cluster-"));
     const options = ["--dir", dir, "--nodes", String(nodes), "--binary", binary ?? acceptance()];
     if (!nginx) options.push("--no-nginx");
@@ -42,7 +43,7 @@ export class Cluster {
     if (prometheus) options.push("--prometheus");
     const { stdout } = await run(script, ["up", ...options, "--", ...flags]);
     const addresses = new Map(stdout.trim().split("\n").map((line) => line.split(/\s+/, 2)));
-    const cluster = new Cluster(dir, addresses);
+    const cluster = new Cluster(dir, addresses, client);
     if (formed) await cluster.formed().catch(async (error) => { await cluster.down(); throw error; });
     return cluster;
   }
@@ -50,7 +51,7 @@ export class Cluster {
   /** Waits until every node gets an answer from every other one. */
   async formed() {
     for (const url of this.nodes) {
-      const client = await open(url, { mode: "websocket" });
+      const client = await open(url, { mode: "websocket", ...this.client });
       await until(`the nodes know each other`, async () => (await client.call("bus-ping"))[0].length === this.nodes.length - 1);
       client.close();
     }

@@ -7,13 +7,17 @@ import { metric } from "./cluster.mjs";
 let rooms = 0;
 
 export class Placement {
-  /** `place(index)` says for the client of that number: { url, node?, ...options of open }. */
+  /** `place(index)` says for the client of that number: { url, node?, protocol?, open?, ...options of open }. */
   constructor(cluster, namespace, place) {
     Object.assign(this, { cluster, namespace, place, clients: [] });
   }
+  /** The version of Engine.IO that the next client speaks. */
+  get protocol() {
+    return this.place(this.clients.length).protocol ?? "4";
+  }
   async open(options = {}) {
-    const { url, node, ...placed } = this.place(this.clients.length);
-    const client = await open(url, { namespace: this.namespace, ...placed, ...options });
+    const { url, node, protocol, open: opened = open, ...placed } = this.place(this.clients.length);
+    const client = await opened(url, { namespace: this.namespace, ...this.cluster.client, ...placed, ...options });
     this.clients.push(client);
     client.mode = placed.mode;
     client.node = node ?? (await nodeOf(this.cluster, client));
@@ -39,7 +43,7 @@ export class Placement {
 export async function nodeOf(cluster, client) {
   cluster.others ??= await Promise.all(
     cluster.nodes.map(async (url) => {
-      const direct = await open(url, { mode: "websocket" });
+      const direct = await open(url, { mode: "websocket", ...cluster.client });
       const [[id]] = await direct.ask("bus-ping");
       direct.close();
       return id;
