@@ -1,13 +1,15 @@
 //! The acceptance app: one small application that conformance suites, interop tests, fault tests and benchmarks drive from
 //! outside. Written with the public API, the way a user would write it.
 
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use clap::Parser;
+use prometheus::IntCounter;
 use serde::Deserialize;
 use sockeye::{
-    Args, Auth, CallError, ConnectRefused, Cookie, Cors, Data, DisconnectReason, EventName, HandshakeRef, Io,
-    NamespaceBuilder, Params, Parsers, RoomName, Server, Socket, Spread, Value, engineio,
+    Args, Auth, CallError, Class, ConnectRefused, Cookie, Cors, Data, DisconnectReason, EventName,
+    HandshakeRef, Io, NamespaceBuilder, NamespaceClass, Params, Parsers, RoomName, Server, Socket, Spread,
+    Value, engineio,
 };
 use tokio::{
     net::TcpListener,
@@ -73,6 +75,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     if let Some(unknown) = flags.bridge.iter().find(|bridge| *bridge != "python") {
         return Err(format!("--bridge {unknown}: only `python` is there").into());
     }
+    let disconnects = IntCounter::new(
+        "acceptance_class_disconnects_total",
+        "Sockets that left the namespace of the class.",
+    )?;
     let millis = Duration::from_millis;
     let mut builder = Server::builder();
     if let Some(name) = &flags.cookie {
@@ -99,6 +105,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .namespace("/custom", chat)
         .namespace("/wild", |ns| ns.fallback(caught))
         .namespace("/auth", |ns| ns.on_connect(authorize))
+        .namespace("/class", |ns| ns.class(Greeter { disconnects: disconnects.clone() }))
         .namespace_pattern("/dyn-{id}", |ns| {
             ns.on_connect(async |socket: Socket, params: Params| {
                 socket.emit("id", params.get("id"));
@@ -111,6 +118,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         })
         .build()
         .await?;
+
+    server.registry().register(Box::new(disconnects))?;
 
     // This application wants no new clients while its node cannot hear the others.
     let app = server.admin_routes(true);
@@ -138,6 +147,27 @@ async fn authorize(Auth(auth): Auth<serde_json::Value>) -> Result<(), ConnectRef
         Some("good") => Ok(()),
         Some("false") => Err(ConnectRefused::default()),
         _ => Err(ConnectRefused::new("not authorized").data(&serde_json::json!({"code": 401}))),
+    }
+}
+
+/// The handlers of `/class`.
+struct Greeter {
+    disconnects: IntCounter,
+}
+
+impl NamespaceClass for Greeter {
+    fn handlers(class: Class<Self>) -> Class<Self> {
+        class.on("hello", Self::hello).on_disconnect(Self::disconnect)
+    }
+}
+
+impl Greeter {
+    async fn hello(self: Arc<Self>, Spread(args): Spread<Vec<Value>>) -> Vec<Value> {
+        std::iter::once(Value::from("class")).chain(args).collect()
+    }
+
+    async fn disconnect(self: Arc<Self>) {
+        self.disconnects.inc();
     }
 }
 

@@ -23,6 +23,7 @@ use sockeye_proto::{
 use tokio::sync::Notify;
 
 use crate::{
+    background::Background,
     cluster::{AckSink, Cluster, Local},
     conn::{Clock, Conn, flusher::Flusher, outbox::OutboxLimits, registry::Registry, wheel::Wheel},
     engineio::{self, Mounted},
@@ -33,6 +34,9 @@ use crate::{
     reason::DisconnectReason,
     state::StateMap,
 };
+
+/// How long background tasks that were cut off may take to let go of their threads.
+const ABORTED: Duration = Duration::from_secs(1);
 
 /// Everything that can be set, after it was checked.
 #[derive(Debug)]
@@ -80,6 +84,7 @@ pub(crate) struct Engine {
     cluster: OnceLock<Arc<Cluster>>,
     tasks: AtomicUsize,
     tasks_done: Notify,
+    pub(crate) background: Arc<Background>,
     draining: AtomicBool,
 }
 
@@ -116,6 +121,7 @@ impl Engine {
             event_rate: EventRate::new(&config.limits),
             registry: Registry::new(),
             wheel: Wheel::new(shortest.into_iter().min().unwrap_or(Duration::from_secs(1))),
+            background: Background::new(metrics.clone()),
             metrics,
             state,
             flushers: (0..workers).map(|_| Arc::default()).collect(),
@@ -241,17 +247,25 @@ impl Engine {
         self.draining.store(true, Ordering::Release);
     }
 
-    /// Closes every connection, lets the disconnect handlers end, and leaves the cluster. Bounded by the shutdown timeout.
+    /// Closes every connection, lets the disconnect handlers and the background tasks end, and leaves the cluster. Bounded
+    /// by the shutdown timeout.
     pub(crate) async fn shutdown(&self) {
         self.drain();
+        self.background.announce_end();
         for conn in self.registry.all() {
             conn.close(DisconnectReason::ServerShuttingDown);
         }
-        if tokio::time::timeout(self.config.shutdown_timeout, self.tasks_done()).await.is_err() {
+        let ended = async { tokio::join!(self.tasks_done(), self.background.all_ended()) };
+        if tokio::time::timeout(self.config.shutdown_timeout, ended).await.is_err() {
             tracing::warn!(
                 tasks = self.tasks.load(Ordering::Acquire),
-                "handlers were cut off at the end of the server"
+                background = self.metrics.background_tasks.get(),
+                "handlers or background tasks were cut off at the end of the server"
             );
+        }
+        let cut_off = self.background.abort();
+        if cut_off > 0 && tokio::time::timeout(ABORTED, self.background.all_ended()).await.is_err() {
+            tracing::warn!("background tasks that block their threads outlive the server");
         }
         self.cluster().leave().await;
     }

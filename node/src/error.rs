@@ -15,7 +15,7 @@ pub enum EmitError {
     #[error(transparent)]
     Args(#[from] ArgsError),
     /// The name is one that the protocol keeps for itself.
-    #[error("`{0}` is a reserved event name: clients could not tell it from the connection's own events")]
+    #[error("`{0}` is a reserved event name: nobody could tell it from the connection's own events")]
     Reserved(String),
     /// The bus did not take it: clients of other nodes did not get it.
     #[error("the event did not reach the other nodes: {0}")]

@@ -15,6 +15,7 @@ pages! {
     Rooms: "docs/guide/rooms.md",
     Acks: "docs/guide/acks.md",
     Auth: "docs/guide/auth.md",
+    ClassesAndMiddleware: "docs/guide/classes-and-middleware.md",
     Scaling: "docs/guide/scaling.md",
     EmbeddingInAxum: "docs/guide/embedding-in-axum.md",
     FromPythonSocketIo: "docs/guide/from-python-socketio.md",

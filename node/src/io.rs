@@ -1,6 +1,10 @@
 //! The server as the application sees it from outside of handlers.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use sockeye_proto::{
     bus::{SocketFields, Target},
@@ -15,7 +19,8 @@ use crate::{
     engine::Engine,
     error::{EmitError, Partial},
     ns::{
-        Handlers, Namespace,
+        Namespace,
+        layers::Handlers,
         operator::Broadcast,
         remote::RemoteSocket,
         socket::{IntoRooms, Socket},
@@ -28,7 +33,7 @@ use crate::{
 /// Get it from [`Server::io`](crate::Server::io), [`Socket::io`] or as a handler's argument.
 #[derive(Clone, Debug)]
 pub struct Io {
-    engine: Arc<Engine>,
+    pub(crate) engine: Arc<Engine>,
     ns: Arc<Namespace>,
     /// This node may not have the namespace: `ns` then is one that nobody can join.
     elsewhere: bool,
@@ -126,7 +131,18 @@ impl Io {
         Changed::everywhere(here, cluster.clone(), changes)
     }
 
-    /// A socket of this node by its id, also one whose connect handler has not decided.
+    /// A socket of this node by its id, also one whose connect handler has not decided. For what is kept for it, for
+    /// example:
+    ///
+    /// ```
+    /// # fn name(io: sockeye::Io, sid: &str) -> Option<String> {
+    /// #[derive(Clone, Default)]
+    /// struct Profile {
+    ///     name: String,
+    /// }
+    /// let profile = io.socket(sid)?.session::<Profile>()?;
+    /// # Some(profile.name.clone()) }
+    /// ```
     pub fn socket(&self, id: &str) -> Option<Socket> {
         let id = SocketId::parse(id)?;
         self.ns().rooms.get(&id).map(Socket)
@@ -250,6 +266,16 @@ impl Io {
         Ok(self.engine.cluster().server_call(&self.ns.path, event, args, timeout).await.into())
     }
 
+    /// A handle that does not keep the server alive: for what the server itself keeps, such as the instance of a
+    /// [class](crate::NamespaceClass) or [state](crate::ServerBuilder::state).
+    pub fn downgrade(&self) -> WeakIo {
+        WeakIo {
+            engine: Arc::downgrade(&self.engine),
+            ns: Arc::downgrade(&self.ns),
+            elsewhere: self.elsewhere,
+        }
+    }
+
     /// This node's id.
     pub fn node_id(&self) -> NodeId {
         self.engine.node
@@ -276,6 +302,22 @@ impl Io {
     }
 }
 
+/// An [`Io`] that does not keep the server alive. Cloning it is cheap.
+#[derive(Clone, Debug)]
+pub struct WeakIo {
+    engine: Weak<Engine>,
+    ns: Weak<Namespace>,
+    elsewhere: bool,
+}
+
+impl WeakIo {
+    /// The server in that namespace, unless it is gone.
+    pub fn upgrade(&self) -> Option<Io> {
+        let (engine, ns) = (self.engine.upgrade()?, self.ns.upgrade()?);
+        Some(Io { engine, ns, elsewhere: self.elsewhere })
+    }
+}
+
 /// A namespace that is in use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamespaceInfo {
@@ -298,7 +340,7 @@ pub struct RoomInfo {
 const ROOMS_MOST: usize = 4096;
 
 /// Names that socket.io servers keep for themselves between servers.
-const RESERVED_BETWEEN_SERVERS: [&str; 3] = ["connect", "connection", "new_namespace"];
+pub(crate) const RESERVED_BETWEEN_SERVERS: [&str; 3] = ["connect", "connection", "new_namespace"];
 
 fn server_args(event: &str, args: impl IntoArgs) -> Result<Args, EmitError> {
     if RESERVED_BETWEEN_SERVERS.contains(&event) {

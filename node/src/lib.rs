@@ -45,7 +45,10 @@
 //!   said by the compiler or by [`ServerBuilder::build`].
 //! * Several nodes on a [bus](ServerBuilder::bus), also [together with python-socketio](ServerBuilder::bridge_python). Everything that names rooms or
 //!   sockets works across nodes, and says which nodes did not answer.
-//! * [Parsers]: JSON, msgpack, or one of your own.
+//! * Clients of Socket.IO 3 and 4 (protocol 5), and of 1.x and 2.x (Engine.IO 3) where [`allow_eio3`](ServerBuilder::allow_eio3) lets them in.
+//! * [Parsers]: JSON, msgpack, or [one of your own](parser::Parser).
+//! * [Middlewares](NamespaceBuilder::use_event), [classes](NamespaceClass) whose methods are the handlers, and background [tasks](Io::spawn) that end
+//!   with the server.
 //!
 //! The crate has no cargo features: everything is always there.
 //!
@@ -68,6 +71,7 @@
 //! * No `unsafe` code in this crate and in `sockeye-proto`.
 
 mod admin;
+mod background;
 mod builder;
 mod changed;
 mod cluster;
@@ -116,20 +120,24 @@ pub use crate::{
         hooks::Forbidden,
         proxies::TrustedProxies,
     },
-    io::{Io, NamespaceInfo, RoomInfo},
+    io::{Io, NamespaceInfo, RoomInfo, WeakIo},
     limits::LimitsMode,
     ns::{
         answers::Acks,
         builder::NamespaceBuilder,
+        class::{Call, Class, Method, NamespaceClass},
         connect::ConnectRefused,
         context::{Context, HandlerKind},
         extract::{AckSender, Attachments, Auth, EventName, FromContext, Params, Rejection, State},
         fetch::{FetchSockets, SocketPage, SocketPages},
         handler::{AckFailed, Arguments, Fallible, Handler, IntoAck, IntoConnect, Plain},
+        hooks::{HandlerError, HandlerErrorKind, Outgoing, Recipients},
+        middleware::{EventRefused, IntoStep},
         namespaces::NamespaceRequest,
         operator::Broadcast,
         remote::RemoteSocket,
         socket::{IntoRooms, Socket},
+        unicast::Unicast,
     },
     reason::DisconnectReason,
     sent::Sent,

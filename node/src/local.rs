@@ -7,6 +7,7 @@ use sockeye_proto::{
     bus::{SocketFields, SocketInfo, Target},
     id::{NodeId, SocketId},
     name::{NamespacePath, RoomName},
+    prepared::Packet,
     sio::Args,
 };
 
@@ -23,7 +24,10 @@ impl Local for Engine {
             return 0;
         }
         match event_packet(&ns.path, event, args, None) {
-            Ok(packet) => ns.broadcast(self, packet, target, volatile),
+            Ok(packet) => {
+                ns.show_broadcast(self, &packet, target);
+                ns.broadcast(self, packet, target, volatile)
+            }
             Err(error) => {
                 tracing::warn!(%error, "an event from the bus was not sent");
                 0
@@ -41,6 +45,9 @@ impl Local for Engine {
         sink: Arc<dyn AckSink>,
     ) -> usize {
         let Some(ns) = self.namespaces.get(namespace) else { return 0 };
+        if ns.is_watched() {
+            ns.show_broadcast(self, &Packet::event(ns.path.clone(), event, args.clone(), None), target);
+        }
         self.ask_local(&ns, event, args, target, ttl, sink).recipients
     }
 

@@ -81,6 +81,8 @@ pub(crate) struct Metrics {
     pub(crate) expired_acks: IntCounter,
     pub(crate) outside_namespace: IntCounter,
     undelivered: IntCounter,
+    pub(crate) background_tasks: IntGauge,
+    background_ended: IntCounterVec,
     sockets: IntGaugeVec,
     by_namespace: Mutex<HashMap<NamespacePath, IntGauge>>,
     rooms: IntGaugeVec,
@@ -195,6 +197,15 @@ impl Metrics {
                 "undelivered_packets_total",
                 "Packets that were queued when their connection ended.",
             )?,
+            background_tasks: register.add(IntGauge::with_opts(opts(
+                "background_tasks",
+                "Background tasks of the application that run.",
+            ))?)?,
+            background_ended: register.counters(
+                "background_tasks_ended_total",
+                "Background tasks of the application that ended, by how.",
+                "result",
+            )?,
             sockets: register.gauges("sockets", "Clients in a namespace.", &["nsp"])?,
             by_namespace: Mutex::default(),
             rooms: register.gauges("rooms", "Rooms with members on this node.", &["nsp"])?,
@@ -246,8 +257,11 @@ impl Metrics {
         for reason in ["volatile", "slow", "overflow"] {
             self.outbox_dropped.with_label_values(&[reason]);
         }
-        for kind in ["extract", "handler", "reply"] {
+        for kind in ["extract", "handler", "reply", "refused"] {
             self.handler_errors.with_label_values(&[kind]);
+        }
+        for result in ["done", "panicked", "aborted"] {
+            self.background_ended.with_label_values(&[result]);
         }
     }
 
@@ -383,6 +397,10 @@ impl Metrics {
         if count > 0 {
             self.undelivered.inc_by(count as u64);
         }
+    }
+
+    pub(crate) fn background_ended(&self, result: &str) {
+        self.background_ended.with_label_values(&[result]).inc();
     }
 
     pub(crate) fn handler_failed(&self, kind: &str) {

@@ -4,7 +4,7 @@ use std::{future::Future, sync::Arc};
 
 use axum::Router;
 use prometheus::Registry;
-use tokio::{net::TcpListener, sync::watch};
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
 use crate::{admin, builder::ServerBuilder, engine::Engine, http::accept, io::Io, service::SocketIoService};
 
@@ -77,8 +77,17 @@ impl Server {
         self.shutdown().await;
     }
 
+    /// Runs something in the background that ends with the server: see [`Io::spawn`].
+    pub fn spawn<F>(&self, task: F) -> JoinHandle<F::Output>
+    where
+        F: Future<Output: Send + 'static> + Send + 'static,
+    {
+        self.io.spawn(task)
+    }
+
     /// Ends the server: takes no new clients, closes all transports (stock clients then reconnect by themselves, to another
-    /// node), lets the disconnect handlers run with the reason `server shutting down`, and leaves the bus.
+    /// node), lets the disconnect handlers run with the reason `server shutting down` and the [background tasks](Io::spawn) end,
+    /// and leaves the bus.
     pub async fn shutdown(&self) {
         self.engine.shutdown().await;
     }

@@ -31,7 +31,8 @@ use crate::{
     ns::{
         Namespace,
         builder::NamespaceBuilder,
-        namespaces::{Dynamic, Matcher, Namespaces},
+        layers::Layer,
+        namespaces::{Dynamic, Matcher, Namespaces, Predicate},
     },
     server::Server,
     state::StateMap,
@@ -72,6 +73,8 @@ pub struct ServerBuilder {
     state: StateMap,
     namespaces: Vec<(NamespacePath, NamespaceBuilder)>,
     dynamic: Vec<DynamicNamespace>,
+    every_namespace: NamespaceBuilder,
+    accept_any_namespace: bool,
     raw: Vec<Mounted>,
 }
 
@@ -114,6 +117,8 @@ impl Default for ServerBuilder {
             state: StateMap::default(),
             namespaces: Vec::new(),
             dynamic: Vec::new(),
+            every_namespace: NamespaceBuilder::new(),
+            accept_any_namespace: false,
             raw: Vec::new(),
         }
     }
@@ -133,31 +138,47 @@ impl ServerBuilder {
     /// All problems at once, each with what would be right.
     pub async fn build(self) -> Result<Server, BuildError> {
         let mut problems = self.problems();
-        let mut namespaces = HashMap::new();
-        for (path, builder) in self.namespaces {
-            for check in builder.checks {
+        let mut parts = |builder: NamespaceBuilder, what: &str| {
+            let (layer, checks) = builder.into_parts();
+            for check in checks {
                 if let Err(problem) = check(&self.state) {
-                    problems.push(format!("namespace {path}: {problem}"));
+                    problems.push(format!("{what}: {problem}"));
                 }
             }
-            let ns = Arc::new(Namespace::new(path.clone(), builder.handlers));
+            layer
+        };
+        let every = parts(self.every_namespace, "every namespace");
+        let compose = |layer: Layer| layer.with_every(&every).into_handlers();
+        let (mut named, mut dynamic) = (Vec::new(), Vec::new());
+        for (path, builder) in self.namespaces {
+            let handlers = compose(parts(builder, &format!("namespace {path}")));
+            named.push((path.clone(), Arc::new(Namespace::new(path, handlers))));
+        }
+        for DynamicNamespace { label, matcher, builder } in self.dynamic {
+            let handlers = Arc::new(compose(parts(builder, &format!("namespaces {label}"))));
+            dynamic.push((matcher, handlers, NamespacePath::from(label)));
+        }
+        if self.accept_any_namespace {
+            // The last predicate: whatever else may accept a namespace does so before it.
+            let everyone: Predicate = Arc::new(|_| Box::pin(std::future::ready(true)));
+            let handlers = Arc::new(compose(Layer::default()));
+            dynamic.push((Ok(Matcher::When(everyone)), handlers, NamespacePath::from("/*")));
+        }
+        let root = compose(Layer::default());
+        let mut namespaces = HashMap::new();
+        for (path, ns) in named {
             if namespaces.insert(path.clone(), ns).is_some() {
                 problems.push(format!("namespace {path} was added twice: register all its handlers at once"));
             }
         }
-        let mut dynamic = Vec::new();
-        for DynamicNamespace { label, matcher, builder } in self.dynamic {
-            for check in builder.checks {
-                if let Err(problem) = check(&self.state) {
-                    problems.push(format!("namespaces {label}: {problem}"));
-                }
+        let dynamic = dynamic.into_iter().filter_map(|(matcher, handlers, label)| match matcher {
+            Ok(matcher) => Some(Dynamic { matcher, handlers, label }),
+            Err(problem) => {
+                problems.push(format!("namespaces {label}: {problem}"));
+                None
             }
-            let (label, handlers) = (NamespacePath::from(label), Arc::new(builder.handlers));
-            match matcher {
-                Ok(matcher) => dynamic.push(Dynamic { matcher, handlers, label }),
-                Err(problem) => problems.push(format!("namespaces {label}: {problem}")),
-            }
-        }
+        });
+        let dynamic: Vec<_> = dynamic.collect();
         if !problems.is_empty() {
             return Err(BuildError { problems });
         }
@@ -205,13 +226,16 @@ impl ServerBuilder {
             request_timeout: self.request_timeout,
             shutdown_timeout: self.shutdown_timeout,
         };
-        let root = namespaces.entry(NamespacePath::root()).or_insert_with(|| {
-            Arc::new(Namespace::new(NamespacePath::root(), NamespaceBuilder::new().handlers))
-        });
+        let root = namespaces
+            .entry(NamespacePath::root())
+            .or_insert_with(|| Arc::new(Namespace::new(NamespacePath::root(), root)));
         let root = root.clone();
         let namespaces = Namespaces::new(namespaces, dynamic);
         let engine = Engine::new(node, boot, keys, config, metrics, self.state, namespaces);
         engine.start(cluster);
+        for ns in engine.namespaces.all() {
+            ns.start(&engine);
+        }
         Ok(Server { io: Io::new(engine.clone(), root), engine, registry })
     }
 

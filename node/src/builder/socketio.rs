@@ -97,6 +97,39 @@ impl ServerBuilder {
         self
     }
 
+    /// Adds handlers to every namespace: they handle what a namespace has no handler of its own for, be it named, by pattern
+    /// or by predicate. May be called several times.
+    ///
+    /// What is nearer wins: an event goes to the namespace's handler of that event, else to its
+    /// [`fallback`](NamespaceBuilder::fallback), else to the handler of that event given here, else to the fallback given here; a
+    /// [class](NamespaceBuilder::class) comes after functions in each of these places. Middlewares and listeners given here run
+    /// in every namespace, before its own. Which namespaces there are does not change:
+    /// see [`accept_any_namespace`](Self::accept_any_namespace).
+    ///
+    /// ```
+    /// use sockeye::{ConnectRefused, HandshakeRef, Server, Socket};
+    ///
+    /// let builder = Server::builder()
+    ///     .namespace("/", |ns| ns.on("hello", async || "from the root"))
+    ///     .namespace("/chat", |ns| ns)
+    ///     .on_any_namespace(|ns| {
+    ///         ns.use_connect(async |handshake: HandshakeRef| handshake.header("authorization").is_some())
+    ///             .on("where", async |socket: Socket| socket.namespace().to_string())
+    ///     });
+    /// ```
+    pub fn on_any_namespace(mut self, register: impl FnOnce(NamespaceBuilder) -> NamespaceBuilder) -> Self {
+        self.every_namespace = register(self.every_namespace);
+        self
+    }
+
+    /// Accepts clients in whatever namespace they ask for, if nothing else says what there is; off if not said. Such
+    /// namespaces have the handlers of [`on_any_namespace`](Self::on_any_namespace) and exist while somebody is in them. In
+    /// metrics they are all called `/*`.
+    pub fn accept_any_namespace(mut self, accept: bool) -> Self {
+        self.accept_any_namespace = accept;
+        self
+    }
+
     /// How packets are written on the wire: [`Parsers::Json`] if not said. All clients must use the same, and all nodes of
     /// a cluster should: a client that reconnects may come to any of them.
     ///
@@ -119,7 +152,8 @@ impl ServerBuilder {
         self
     }
 
-    /// How many handlers of one socket may run side by side; 16 if not said. With 1 they run strictly one after another.
+    /// How many handlers of one socket may run side by side; 16 if not said. With 1 they run strictly one after another. A
+    /// namespace may have [its own](NamespaceBuilder::concurrency) number.
     pub fn concurrency(mut self, handlers: usize) -> Self {
         self.concurrency = handlers;
         self

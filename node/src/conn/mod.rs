@@ -396,11 +396,14 @@ impl Conn {
     /// The connect handler said yes. False if the connection was closed meanwhile.
     pub(crate) fn accept(&self, path: &str, ticket: Ticket, socket: &Arc<SocketInner>) -> bool {
         let mut core = self.core.lock();
+        core.mux.decided();
         core.closed.is_none() && core.mux.accept(path, ticket, socket.clone())
     }
 
     pub(crate) fn refuse(&self, path: &str, ticket: Ticket) {
-        self.core.lock().mux.refuse(path, ticket);
+        let mux = &mut self.core.lock().mux;
+        mux.decided();
+        mux.refuse(path, ticket);
     }
 
     /// Takes a socket out of its namespace; afterwards its packets are ignored.

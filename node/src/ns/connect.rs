@@ -143,6 +143,7 @@ fn unknown(conn: &Arc<Conn>, path: NamespacePath, ticket: Ticket) {
 /// Runs the connect handler of a namespace for a client that asked to join it. The namespace was noted as being joined.
 pub(crate) fn begin(conn: &Arc<Conn>, ns: &Arc<Namespace>, auth: Option<Bytes>, ticket: Ticket) {
     let engine = &conn.engine;
+    ns.start(engine);
     let socket = SocketInner::new(conn.new_socket_id(&ns.path), conn, ns, auth, ticket);
     ns.rooms.insert(&socket);
     let Some(call) = &ns.handlers.connect else {
@@ -197,7 +198,6 @@ fn finish(socket: &Arc<SocketInner>, ticket: Ticket, decision: Result<(), Connec
         // The handler let the client in, but it left meanwhile: the disconnect handler must hear of it.
         Ok(()) => {
             metrics.namespace_connect("gone");
-            conn.refuse(&ns.path, ticket);
             socket.closed(conn.closed().unwrap_or(DisconnectReason::ClientNamespaceDisconnect));
         }
         Err(refused) => {

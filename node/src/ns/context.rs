@@ -4,8 +4,11 @@ use std::{any::Any, sync::Arc};
 
 use sockeye_proto::sio::{Args, IntoArgs};
 
-use super::socket::Socket;
-use crate::reason::DisconnectReason;
+use super::{
+    hooks::{HandlerError, HandlerErrorKind, look},
+    socket::{Socket, SocketInner},
+};
+use crate::{log, reason::DisconnectReason};
 
 /// What kind of handler runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +16,10 @@ use crate::reason::DisconnectReason;
 pub enum HandlerKind {
     /// A client wants to join the namespace.
     Connect,
+    /// A client is in the namespace.
+    Connected,
+    /// A client sent an event, which is on its way to its handler.
+    Middleware,
     /// A client sent an event.
     Event,
     /// A socket is gone.
@@ -37,6 +44,22 @@ impl Context {
 
     pub(crate) fn connect(socket: Socket) -> Self {
         Self { socket, kind: HandlerKind::Connect, event: None, args: Args::empty(), ack: None, reason: None }
+    }
+
+    pub(crate) fn connected(socket: Socket) -> Self {
+        Self { kind: HandlerKind::Connected, ..Self::connect(socket) }
+    }
+
+    /// The same event for a middleware, which cannot answer it.
+    pub(crate) fn for_middleware(&self) -> Self {
+        Self {
+            socket: self.socket.clone(),
+            kind: HandlerKind::Middleware,
+            event: self.event.clone(),
+            args: self.args.clone(),
+            ack: None,
+            reason: None,
+        }
     }
 
     pub(crate) fn disconnect(socket: Socket, reason: DisconnectReason) -> Self {
@@ -81,6 +104,26 @@ impl Context {
     }
 }
 
+impl SocketInner {
+    /// Counts and logs an error of a handler, and tells it to those who want to know.
+    pub(crate) fn handler_failed(self: &Arc<Self>, error: &HandlerError) {
+        let engine = &self.conn.engine;
+        engine.metrics.handler_failed(error.kind.as_str());
+        let (namespace, event, kind) = (&self.ns.path, error.event.as_deref(), error.kind.as_str());
+        match error.kind {
+            // Everyone can have events refused.
+            HandlerErrorKind::Refused => {
+                tracing::debug!(target: log::SOCKET_IO, %namespace, event, %error, "an event was refused");
+            }
+            HandlerErrorKind::Reply => tracing::error!(%namespace, event, kind, %error, "a handler failed"),
+            _ => tracing::warn!(%namespace, event, kind, %error, "a handler failed"),
+        }
+        for hook in &self.ns.handlers.errors {
+            look(engine, namespace, || hook(&Socket(self.clone()), error));
+        }
+    }
+}
+
 /// The right to answer one event, if the client wanted an answer.
 #[derive(Debug)]
 pub(crate) struct Reply {
@@ -105,8 +148,9 @@ impl Reply {
         match args.into_args() {
             Ok(args) => self.socket.0.send_ack(id, args),
             Err(error) => {
-                self.socket.0.conn.engine.metrics.handler_failed("reply");
-                tracing::error!(namespace = %self.socket.namespace(), %error, "an ack cannot be serialised");
+                let error =
+                    HandlerError { kind: HandlerErrorKind::Reply, event: None, message: error.to_string() };
+                self.socket.0.handler_failed(&error);
             }
         }
     }

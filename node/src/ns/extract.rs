@@ -60,7 +60,7 @@ pub trait FromContext: Sized + Send {
 
 fn only_events(kind: HandlerKind, what: &str) -> Result<(), String> {
     match kind {
-        HandlerKind::Event => Ok(()),
+        HandlerKind::Event | HandlerKind::Middleware => Ok(()),
         _ => Err(format!("`{what}` is only there for event handlers")),
     }
 }
@@ -266,7 +266,13 @@ impl FromContext for AckSender {
     }
 
     fn check(kind: HandlerKind, _: &StateMap) -> Result<(), String> {
-        only_events(kind, "AckSender")
+        match kind {
+            HandlerKind::Middleware => Err(
+                "`AckSender` is not there for middlewares: refuse with an ack, or leave it to the handler"
+                    .into(),
+            ),
+            _ => only_events(kind, "AckSender"),
+        }
     }
 }
 

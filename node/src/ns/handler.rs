@@ -9,6 +9,7 @@ use super::{
     connect::ConnectRefused,
     context::{Context, HandlerKind},
     extract::{FromContext, Rejection},
+    hooks::{HandlerError, HandlerErrorKind},
 };
 use crate::state::StateMap;
 
@@ -253,28 +254,19 @@ where
 }
 
 impl Context {
-    fn rejected(&self, rejection: &Rejection) {
-        self.socket.0.conn.engine.metrics.handler_failed("extract");
-        tracing::warn!(
-            namespace = %self.socket.namespace(),
-            event = self.event.as_deref(),
-            kind = ?self.kind,
-            %rejection,
-            "a handler was not called"
-        );
+    pub(crate) fn rejected(&self, rejection: &Rejection) {
+        self.failed(HandlerErrorKind::Extract, &rejection.to_string());
     }
 
-    fn ack_failed(&self, failed: &AckFailed) {
-        let (kind, error) = match failed {
-            AckFailed::Handler(error) => ("handler", error.clone()),
-            AckFailed::Args(error) => ("reply", error.to_string()),
-        };
-        self.socket.0.conn.engine.metrics.handler_failed(kind);
-        tracing::warn!(
-            namespace = %self.socket.namespace(),
-            event = self.event.as_deref(),
-            error,
-            "a handler failed; no ack is sent"
-        );
+    pub(crate) fn ack_failed(&self, failed: &AckFailed) {
+        match failed {
+            AckFailed::Handler(error) => self.failed(HandlerErrorKind::Handler, error),
+            AckFailed::Args(error) => self.failed(HandlerErrorKind::Reply, &error.to_string()),
+        }
+    }
+
+    pub(crate) fn failed(&self, kind: HandlerErrorKind, message: &str) {
+        let error = HandlerError { kind, event: self.event.clone(), message: message.to_owned() };
+        self.socket.0.handler_failed(&error);
     }
 }

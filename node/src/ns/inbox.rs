@@ -30,6 +30,7 @@ const HELD: usize = 4096;
 
 /// One thing for a handler to do.
 pub(crate) enum Job {
+    Connected,
     Event { call: Arc<dyn EventCall>, name: Arc<str>, args: Args, ack: Option<u64> },
     Disconnect(DisconnectReason),
 }
@@ -78,6 +79,11 @@ impl Inbox {
         room
     }
 
+    /// The first thing to do once the client is in.
+    pub(crate) fn begin(&mut self) {
+        self.queue.push_front(Job::Connected);
+    }
+
     /// What was held, in order.
     pub(crate) fn take_held(&mut self) -> Vec<Item> {
         self.rare.as_mut().map(|rare| std::mem::take(&mut rare.held)).unwrap_or_default()
@@ -121,6 +127,11 @@ impl Inbox {
 }
 
 impl SocketInner {
+    /// How many handlers may run side by side.
+    fn concurrency(&self) -> usize {
+        self.ns.handlers.concurrency.unwrap_or(self.conn.engine.config.concurrency)
+    }
+
     /// Hands a job to its handler, or queues it behind others. True if the queue is full: read no further.
     pub(crate) fn submit(self: &Arc<Self>, job: Job) -> bool {
         let config = &self.conn.engine.config;
@@ -128,7 +139,7 @@ impl SocketInner {
             let mut inbox = self.inbox.lock();
             let busy = inbox.running
                 || !inbox.queue.is_empty()
-                || usize::from(inbox.in_flight) >= config.concurrency
+                || usize::from(inbox.in_flight) >= self.concurrency()
                 || self.phase.load(Ordering::Acquire) == Phase::Connecting as u8;
             if busy {
                 inbox.queue.push_back(job);
@@ -151,7 +162,7 @@ impl SocketInner {
                 if done {
                     inbox.in_flight -= 1;
                 }
-                if usize::from(inbox.in_flight) >= config.concurrency {
+                if usize::from(inbox.in_flight) >= self.concurrency() {
                     inbox.running = false;
                     return;
                 }
@@ -187,13 +198,16 @@ impl SocketInner {
     fn start(self: &Arc<Self>, job: Job) -> bool {
         let engine = &self.conn.engine;
         let socket = Socket(self.clone());
+        // Dropped when the disconnect handler is over, however it ends.
+        let last = matches!(job, Job::Disconnect(_)).then(|| EndOfSession(self.clone()));
         let started = catch_unwind(AssertUnwindSafe(|| {
+            let handlers = &self.ns.handlers;
             let mut handling: BoxFuture<'static, ()> = match job {
                 Job::Event { call, name, args, ack } => call.call(Context::event(socket, name, args, ack)),
-                Job::Disconnect(reason) => match &self.ns.handlers.disconnect {
-                    Some(call) => call.call(Context::disconnect(socket, reason)),
-                    None => return None,
-                },
+                Job::Connected => handlers.connected.as_ref()?.call(Context::connected(socket)),
+                Job::Disconnect(reason) => {
+                    handlers.disconnect.as_ref()?.call(Context::disconnect(socket, reason))
+                }
             };
             match handling.as_mut().poll(&mut Cx::from_waker(Waker::noop())) {
                 Poll::Ready(()) => None,
@@ -213,6 +227,7 @@ impl SocketInner {
             if let Err(panic) = AssertUnwindSafe(handling).catch_unwind().await {
                 socket.conn.engine.handler_panicked(&socket.ns.path, &*panic);
             }
+            drop(last);
             let resume = {
                 let mut inbox = socket.inbox.lock();
                 inbox.in_flight -= 1;
@@ -225,6 +240,15 @@ impl SocketInner {
             }
         });
         false
+    }
+}
+
+/// The session ends with the disconnect handler.
+struct EndOfSession(Arc<SocketInner>);
+
+impl Drop for EndOfSession {
+    fn drop(&mut self) {
+        self.0.session.end();
     }
 }
 

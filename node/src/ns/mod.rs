@@ -3,23 +3,33 @@
 
 pub(crate) mod acks;
 pub(crate) mod answers;
+mod blocking;
 pub(crate) mod builder;
+pub(crate) mod class;
 pub(crate) mod connect;
 pub(crate) mod context;
 pub(crate) mod describe;
 pub(crate) mod extract;
 pub(crate) mod fetch;
 pub(crate) mod handler;
+pub(crate) mod hooks;
 pub(crate) mod inbox;
+pub(crate) mod layers;
+pub(crate) mod middleware;
 pub(crate) mod namespaces;
 pub(crate) mod operator;
 pub(crate) mod pattern;
 pub(crate) mod rate;
 pub(crate) mod remote;
 pub(crate) mod rooms;
+mod session;
 pub(crate) mod socket;
+pub(crate) mod unicast;
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use futures_util::future::BoxFuture;
 use smallvec::SmallVec;
@@ -39,36 +49,18 @@ use crate::{
     },
     engine::Engine,
     error::EmitError,
+    io::Io,
     log,
     reason::DisconnectReason,
 };
 use acks::Acks;
-use handler::{ConnectCall, EventCall};
+use layers::Handlers;
 use namespaces::{Dynamic, Matcher};
 use pattern::Captures;
 use rooms::Rooms;
 
 /// A handler of server-to-server events: gets the sender and the arguments, returns the answer.
 pub(crate) type ServerEventCall = Arc<dyn Fn(NodeId, Args) -> BoxFuture<'static, Option<Args>> + Send + Sync>;
-
-/// What was registered for a namespace. Never changes once the server runs.
-#[derive(Default)]
-pub(crate) struct Handlers {
-    pub(crate) connect: Option<Arc<dyn ConnectCall>>,
-    pub(crate) disconnect: Option<Arc<dyn EventCall>>,
-    pub(crate) events: HashMap<Arc<str>, Arc<dyn EventCall>>,
-    pub(crate) fallback: Option<Arc<dyn EventCall>>,
-    pub(crate) server_events: HashMap<Box<str>, ServerEventCall>,
-}
-
-impl Handlers {
-    fn event(&self, name: &str) -> Option<(Arc<dyn EventCall>, Arc<str>)> {
-        match self.events.get_key_value(name) {
-            Some((name, call)) => Some((call.clone(), name.clone())),
-            None => self.fallback.as_ref().map(|call| (call.clone(), Arc::from(name))),
-        }
-    }
-}
 
 /// What a dynamic namespace was made of.
 struct Origin {
@@ -86,6 +78,7 @@ pub(crate) struct Namespace {
     origin: Option<Origin>,
     pub(crate) rooms: Rooms,
     pub(crate) acks: Acks,
+    started: AtomicBool,
 }
 
 impl std::fmt::Debug for Namespace {
@@ -97,13 +90,39 @@ impl std::fmt::Debug for Namespace {
 impl Namespace {
     pub(crate) fn new(path: NamespacePath, handlers: Handlers) -> Self {
         let (label, handlers) = (path.clone(), Arc::new(handlers));
-        Self { path, label, handlers, origin: None, rooms: Rooms::new(), acks: Acks::default() }
+        Self {
+            path,
+            label,
+            handlers,
+            origin: None,
+            rooms: Rooms::new(),
+            acks: Acks::default(),
+            started: AtomicBool::new(false),
+        }
     }
 
     pub(crate) fn dynamic(path: NamespacePath, of: &Arc<Dynamic>, captures: Captures) -> Self {
         let (label, handlers) = (of.label.clone(), of.handlers.clone());
         let origin = Some(Origin { of: of.clone(), captures });
-        Self { path, label, handlers, origin, rooms: Rooms::new(), acks: Acks::default() }
+        Self {
+            path,
+            label,
+            handlers,
+            origin,
+            rooms: Rooms::new(),
+            acks: Acks::default(),
+            started: AtomicBool::new(false),
+        }
+    }
+
+    /// Tells the application's classes, once, that the namespace is there.
+    pub(crate) fn start(self: &Arc<Self>, engine: &Arc<Engine>) {
+        if self.handlers.starts.is_empty() || self.started.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        for start in &self.handlers.starts {
+            hooks::look(engine, &self.path, || start(Io::new(engine.clone(), self.clone())));
+        }
     }
 
     /// Whether it exists only while somebody is in it.

@@ -15,7 +15,8 @@ use serde::de::DeserializeOwned;
 use sockeye_proto::{Time, name::NamespacePath};
 
 use super::{
-    Handlers, Namespace,
+    Namespace,
+    layers::Handlers,
     pattern::{Captures, Pattern},
 };
 use crate::conn::handshake::Handshake;

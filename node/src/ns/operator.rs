@@ -109,6 +109,7 @@ impl Broadcast {
             Some(args) if self.is_remote() => Some(args.clone()),
             _ => None,
         };
+        self.ns.show_broadcast(&self.engine, &packet, &self.target);
         let reached = self.ns.broadcast(&self.engine, packet, &self.target, self.volatile);
         let remote = args.and_then(|args| {
             self.engine.cluster().emit(&self.ns.path, event, &args, &self.target, self.volatile)
@@ -132,6 +133,7 @@ impl Broadcast {
         if self.nobody() {
             return Ok(acks);
         }
+        self.ns.show_broadcast(&self.engine, &packet, &self.target);
         let sink = LocalSink::new(self.engine.node, sender.clone());
         let asked = self.engine.ask_local(&self.ns, event, &args, &self.target, self.timeout, sink);
         acks.asked_here(asked, &self.ns);

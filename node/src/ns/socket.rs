@@ -1,7 +1,7 @@
 //! A socket: one client in one namespace.
 
 use std::{
-    any::{Any, TypeId},
+    any::Any,
     fmt,
     sync::{
         Arc,
@@ -28,6 +28,8 @@ use super::{
     inbox::{Inbox, Job},
     operator::Broadcast,
     rate::Pace,
+    session::Session,
+    unicast::Unicast,
 };
 use crate::{
     conn::{
@@ -35,7 +37,7 @@ use crate::{
         handshake::Handshake,
         outbox::{Item, Pushed},
     },
-    error::{CallError, DataError, EmitError},
+    error::{CallError, DataError},
     io::Io,
     limits::Limit,
     log,
@@ -73,7 +75,7 @@ pub(crate) struct SocketInner {
     /// The request to join that this is about.
     pub(crate) ticket: Ticket,
     auth: Option<Bytes>,
-    session: Mutex<Vec<(TypeId, Arc<dyn Any + Send + Sync>)>>,
+    pub(crate) session: Session,
     pace: Pace,
 }
 
@@ -110,7 +112,7 @@ impl SocketInner {
             inbox: Mutex::default(),
             ticket,
             auth,
-            session: Mutex::default(),
+            session: Session::default(),
             pace: Pace::default(),
         })
     }
@@ -171,6 +173,9 @@ impl SocketInner {
                     Pushed::Overflow => overflow = true,
                     _ => {}
                 }
+            }
+            if self.ns.handlers.connected.is_some() {
+                inbox.begin();
             }
             self.phase.store(Phase::Connected as u8, Ordering::Release);
         }
@@ -288,6 +293,7 @@ impl SocketInner {
         for id in owed {
             self.ns.acks.resolve(id, &self.id, None);
         }
+        self.session.end();
         true
     }
 
@@ -314,6 +320,8 @@ impl SocketInner {
         }
         if self.ns.handlers.disconnect.is_some() {
             self.submit(Job::Disconnect(reason));
+        } else {
+            self.session.end();
         }
         if before == Phase::Connecting {
             self.run_waiting();
@@ -351,9 +359,7 @@ impl SocketInner {
 
     /// What the application stored for others to see.
     pub(crate) fn shared_data(&self) -> Option<Arc<SharedData>> {
-        let session = self.session.lock();
-        let (_, value) = session.iter().find(|(of, _)| *of == TypeId::of::<SharedData>())?;
-        value.clone().downcast().ok()
+        self.session.get()
     }
 
     pub(crate) fn rooms(&self) -> Vec<RoomName> {
@@ -433,12 +439,17 @@ impl Socket {
     /// `args` are no arguments `()`, one argument by reference, or several as a tuple: see [`IntoArgs`]. Inside the connect
     /// handler the event waits until the client knows that it is connected.
     pub fn emit(&self, event: &str, args: impl IntoArgs) -> Sent {
-        self.emit_with(event, args, false)
+        Unicast::new(self).emit(event, args)
     }
 
-    /// Sends an event that may be dropped when the client does not keep up.
-    pub fn emit_volatile(&self, event: &str, args: impl IntoArgs) -> Sent {
-        self.emit_with(event, args, true)
+    /// What is sent may be dropped when the client does not keep up: `socket.volatile().emit("position", (x, y))`.
+    pub fn volatile(&self) -> Unicast<'_> {
+        Unicast::new(self).volatile()
+    }
+
+    /// How long to wait for the client's answer: `socket.timeout(two_seconds).call("sure?", ())`.
+    pub fn timeout(&self, timeout: Duration) -> Unicast<'_> {
+        Unicast::new(self).timeout(timeout)
     }
 
     /// Sends the event `message`.
@@ -446,26 +457,12 @@ impl Socket {
         self.emit("message", args)
     }
 
-    fn emit_with(&self, event: &str, args: impl IntoArgs, volatile: bool) -> Sent {
-        let packet = match super::event_packet(&self.0.ns.path, event, args, None) {
-            Ok(packet) => packet,
-            Err(error) => return Sent::failed(error),
-        };
-        let inner = &self.0;
-        tracing::trace!(target: log::SOCKET_IO, namespace = %inner.ns.path, socket = %inner.id, event, "sent an event");
-        let now = inner.conn.engine.clock.now();
-        inner.conn.engine.metrics.packets_sent(packet.has_binary(), false, 1);
-        let sent = inner.conn.settle(inner.deliver(inner.conn.item(&packet), volatile, now));
-        Sent::local(usize::from(sent))
-    }
-
-    /// Sends an event to this client and waits for its ack.
+    /// Sends an event to this client and waits for its ack, 10 s if [`timeout`](Self::timeout) does not say otherwise.
     ///
     /// # Errors
-    /// [`CallError::Timeout`] after `timeout`, [`CallError::Disconnected`] as soon as the client is gone.
-    pub async fn call(&self, event: &str, args: impl IntoArgs, timeout: Duration) -> Result<Args, CallError> {
-        let args = args.into_args().map_err(EmitError::from)?;
-        self.io().to(self.id().as_str()).local().timeout(timeout).call(event, args).await
+    /// [`CallError::Timeout`], [`CallError::Disconnected`] as soon as the client is gone.
+    pub async fn call(&self, event: &str, args: impl IntoArgs) -> Result<Args, CallError> {
+        Unicast::new(self).call(event, args).await
     }
 
     /// Enters one or more rooms. Cheap: a map entry on this node, nobody else is told.
@@ -496,6 +493,16 @@ impl Socket {
     /// The members of one or more rooms, but not this socket.
     pub fn to(&self, rooms: impl IntoRooms) -> Broadcast {
         self.broadcast().to(rooms)
+    }
+
+    /// Everyone in the namespace but this socket and the members of these rooms.
+    pub fn except(&self, rooms: impl IntoRooms) -> Broadcast {
+        self.broadcast().except(rooms)
+    }
+
+    /// Everyone in the namespace on this node but this socket.
+    pub fn local(&self) -> Broadcast {
+        self.broadcast().local()
     }
 
     /// Disconnects the client from this namespace; with `close` the whole connection ends. The client does not reconnect
@@ -544,21 +551,60 @@ impl Socket {
         Ok(serde_json::from_str(data.as_deref().map_or("null", |data| &data.0))?)
     }
 
+    // === session ===
+
     /// A value that was saved for this socket under its type. Still there in the disconnect handler, gone afterwards.
+    ///
+    /// It is kept on this node, and for this connection only. What it is for is what JavaScript applications put into
+    /// `socket.data`, and Python applications into the session.
+    ///
+    /// # Panics
+    /// Inside a function that [changes](Self::update_session) the value of the same type.
     pub fn session<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
-        let session = self.0.session.lock();
-        let (_, value) = session.iter().find(|(of, _)| *of == TypeId::of::<T>())?;
-        value.clone().downcast().ok()
+        self.0.session.get()
     }
 
-    /// Saves a value for this socket, one for each type; the one before is replaced.
-    pub fn save_session<T: Any + Send + Sync>(&self, value: T) {
-        let value: Arc<dyn Any + Send + Sync> = Arc::new(value);
-        let mut session = self.0.session.lock();
-        match session.iter_mut().find(|(of, _)| *of == TypeId::of::<T>()) {
-            Some(entry) => entry.1 = value,
-            None => session.push((TypeId::of::<T>(), value)),
-        }
+    /// Saves a value for this socket, one for each type; the one before is returned. Once the disconnect handler is over
+    /// nothing is saved any more.
+    ///
+    /// # Panics
+    /// As [`session`](Self::session).
+    pub fn save_session<T: Any + Send + Sync>(&self, value: T) -> Option<Arc<T>> {
+        self.0.session.save(value)
+    }
+
+    /// Changes the value of a type, the default one if there is none, and returns what the function returns. Nobody else reads
+    /// or changes this socket's session meanwhile, so that nothing is lost; who holds the value from before keeps it.
+    ///
+    /// The function should be short: other handlers of this socket wait for it. If it panics, its change is kept as far as it got.
+    ///
+    /// ```
+    /// # fn count(socket: sockeye::Socket) -> u32 {
+    /// #[derive(Clone, Default)]
+    /// struct Said(u32);
+    ///
+    /// socket.update_session(|said: &mut Said| {
+    ///     said.0 += 1;
+    ///     said.0
+    /// })
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    /// If the function asks for the value that it changes.
+    pub fn update_session<T, R>(&self, change: impl FnOnce(&mut T) -> R) -> R
+    where
+        T: Any + Clone + Default + Send + Sync,
+    {
+        self.0.session.update(change)
+    }
+
+    /// Takes a value out of the session.
+    ///
+    /// # Panics
+    /// As [`session`](Self::session).
+    pub fn remove_session<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        self.0.session.remove()
     }
 }
 

@@ -7,5 +7,6 @@
 #[allow(dead_code, unused_imports, reason = "the stories use the rest")]
 mod support;
 
+mod names;
 mod pages;
 mod programs;

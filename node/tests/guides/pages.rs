@@ -30,6 +30,7 @@ fn the_guides_begin_with_the_examples() {
         ("docs/guide/rooms.md", "node/examples/chat.rs"),
         ("docs/guide/acks.md", "node/examples/acks.rs"),
         ("docs/guide/auth.md", "node/examples/auth.rs"),
+        ("docs/guide/classes-and-middleware.md", "node/examples/class.rs"),
         ("docs/guide/scaling.md", "node/examples/cluster.rs"),
         ("docs/guide/embedding-in-axum.md", "node/examples/axum.rs"),
     ] {
@@ -132,4 +133,78 @@ fn the_metrics_that_pages_name_are_there() {
         }
     }
     assert!(found > 10);
+}
+/// What stands between backticks in the second column of a page's tables.
+fn ours(page: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    for row in page.lines().filter(|line| line.starts_with("| ")) {
+        let column = row.replace("\\|", "").split('|').nth(2).map(str::to_owned).unwrap_or_default();
+        names.extend(column.split('`').skip(1).step_by(2).map(str::to_owned));
+    }
+    names
+}
+
+#[test]
+fn the_tables_name_what_there_is() {
+    let compiled = read("node/tests/guides/names.rs");
+    let words: Vec<&str> = compiled
+        .split(|sign: char| !(sign.is_alphanumeric() || sign == '_' || sign == ':'))
+        .map(|word| word.trim_matches(':'))
+        .collect();
+    // Rust's own, and other crates'.
+    let foreign = ["Err", "Ok", "Option", "Vec", "Slow"];
+    let mut unknown = Vec::new();
+    for page in ["docs/api-python-socketio.md", "docs/api-socket-io.md"] {
+        let names = ours(&read(page));
+        assert!(names.len() > 80, "{page} has no table");
+        for name in names {
+            let Some(plain) =
+                name.split(['<', '(', ' ']).next().filter(|name| name.starts_with(char::is_uppercase))
+            else {
+                continue;
+            };
+            let first = plain.split("::").next().unwrap_or_default();
+            if !foreign.contains(&first) && !words.contains(&plain) {
+                unknown.push(format!("{page}: {name}"));
+            }
+        }
+    }
+    assert!(unknown.is_empty(), "not in names.rs, or not there: {unknown:#?}");
+}
+
+#[tokio::test]
+async fn every_limit_is_explained_with_its_default() {
+    let page = read("docs/limits.md");
+    let server = sockeye::Server::builder().build().await.unwrap();
+    let metrics = server.metrics();
+    let series = "sockeye_limit_rejections_total{limit=\"";
+    let counted: Vec<&str> =
+        metrics.lines().filter_map(|line| line.strip_prefix(series)?.split('"').next()).collect();
+    assert!(counted.len() > 10, "{metrics}");
+    for limit in &counted {
+        assert!(page.contains(&format!("| `{limit}` |")), "docs/limits.md does not explain {limit}");
+    }
+    let limits = sockeye::Limits::default();
+    for (limit, default) in [
+        ("payload", limits.max_payload),
+        ("packets_per_payload", limits.max_packets_per_payload),
+        ("attachments", limits.max_attachments),
+        ("json_depth", limits.max_json_depth),
+        ("json_length", limits.max_json_len),
+        ("json_values", limits.max_json_values),
+        ("namespace_length", limits.max_namespace_len),
+        ("event_length", limits.max_event_len),
+        ("namespaces", limits.max_namespaces),
+        ("event_rate", limits.events_per_second as usize),
+        ("rooms", limits.max_rooms),
+        ("room_length", limits.max_room_len),
+        ("pending_acks", limits.max_pending_acks),
+        ("outbox_packets", sockeye::OutboxLimits::default().hard_packets),
+    ] {
+        let row = page.lines().find(|line| line.starts_with(&format!("| `{limit}` |"))).unwrap();
+        let said = row.replace(',', "");
+        let said = said.split('|').nth(2).unwrap().trim_start();
+        assert!(said.starts_with(&format!("{default} ")), "{limit} is {default}, not {said}");
+    }
+    server.shutdown().await;
 }

@@ -12,6 +12,9 @@ mod axum_application;
 #[path = "../../examples/chat.rs"]
 #[allow(dead_code, reason = "`main` is not called")]
 mod chat;
+#[path = "../../examples/class.rs"]
+#[allow(dead_code, reason = "`main` is not called")]
+mod class;
 #[path = "../../examples/cluster.rs"]
 #[allow(dead_code, reason = "`main` is not called")]
 mod cluster;
@@ -185,4 +188,25 @@ async fn nodes_of_a_cluster_reach_each_others_clients() {
     here.expect("431[2]").await;
     one.stop().await;
     two.stop().await;
+}
+
+#[tokio::test]
+async fn a_class_keeps_a_game() {
+    let server = serve(class::server(class::Guess::new(42))).await;
+    let mut ada = Client::open(server.addr).await;
+    ada.send(r#"40/guess,{"name":""}"#).await;
+    ada.expect(r#"44/guess,{"message":"who are you?"}"#).await;
+    ada.join("/guess", r#"{"name":"Ada"}"#).await;
+    let mut bob = Client::open(server.addr).await;
+    bob.join("/guess", r#"{"name":"Bob"}"#).await;
+    for (number, answer) in [(50, "lower"), (41, "higher"), (42, "correct"), (42, "game over")] {
+        ada.send(&format!(r#"42/guess,1["guess",{number}]"#)).await;
+        ada.expect(&format!(r#"43/guess,1["{answer}"]"#)).await;
+    }
+    bob.expect(r#"42/guess,["won","Ada"]"#).await;
+    bob.send(r#"42/guess,2["ping"]"#).await;
+    bob.expect(r#"43/guess,2["pong"]"#).await;
+    ada.send("41/guess,").await;
+    bob.expect(r#"42/guess,["left","client namespace disconnect"]"#).await;
+    server.stop().await;
 }

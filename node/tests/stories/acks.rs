@@ -142,7 +142,7 @@ async fn a_call_returns_the_clients_answer() {
     let socket = node.server.io().socket(&client.id).unwrap();
     let asking = tokio::spawn({
         let socket = socket.clone();
-        async move { socket.call("question", (6, "times", 7), PATIENCE).await }
+        async move { socket.timeout(PATIENCE).call("question", (6, "times", 7)).await }
     });
     let id = ask(&mut client, r#"["question",6,"times",7]"#).await;
     assert_eq!(node.metric(PENDING), 1.0);
@@ -154,7 +154,7 @@ async fn a_call_returns_the_clients_answer() {
     // Binary both ways.
     let asking = tokio::spawn({
         let socket = socket.clone();
-        async move { socket.call("bytes", Binary(vec![1].into()), PATIENCE).await }
+        async move { socket.timeout(PATIENCE).call("bytes", Binary(vec![1].into())).await }
     });
     let question = client.text().await;
     let id = question
@@ -196,7 +196,7 @@ async fn a_call_ends_with_a_timeout_and_late_or_repeated_acks_are_ignored() {
     let io = node.server.io();
     let socket = io.socket(&client.id).unwrap();
     let wait = Duration::from_millis(20);
-    match socket.call("question", (), wait).await {
+    match socket.timeout(wait).call("question", ()).await {
         Err(CallError::Timeout(after)) => assert_eq!(after, wait),
         other => panic!("{other:?}"),
     }
@@ -208,7 +208,7 @@ async fn a_call_ends_with_a_timeout_and_late_or_repeated_acks_are_ignored() {
 
     let asking = tokio::spawn({
         let socket = socket.clone();
-        async move { socket.call("question", (), PATIENCE).await }
+        async move { socket.timeout(PATIENCE).call("question", ()).await }
     });
     let id = ask(&mut client, r#"["question"]"#).await;
     assert_ne!(id, late);
@@ -235,7 +235,7 @@ async fn a_call_to_a_client_that_leaves_ends_at_once() {
         let asking = tokio::spawn({
             let socket = socket.clone();
             // The timeout is beyond any patience: only the client's end can end the call.
-            async move { socket.call("question", (), PATIENCE * 100).await }
+            async move { socket.timeout(PATIENCE * 100).call("question", ()).await }
         });
         ask(&mut client, r#"["question"]"#).await;
         match leave {
@@ -246,7 +246,7 @@ async fn a_call_to_a_client_that_leaves_ends_at_once() {
         }
         let ended = patient("the end of the call", asking).await.unwrap();
         assert!(matches!(ended, Err(CallError::Disconnected)), "{leave}: {ended:?}");
-        let ended = patient("a call to nobody", socket.call("question", (), PATIENCE * 100)).await;
+        let ended = patient("a call to nobody", socket.timeout(PATIENCE * 100).call("question", ())).await;
         assert!(matches!(ended, Err(CallError::Disconnected)), "{ended:?}");
     }
     let nobody =
@@ -263,7 +263,7 @@ async fn a_handler_may_ask_its_own_client() {
     let node = TestServer::start(|server| {
         // One handler at a time: the answer must not wait behind the handler that waits for it.
         server.concurrency(1).namespace("/", |ns| {
-            ns.on("start", async |socket: Socket| match socket.call("name?", (), PATIENCE).await {
+            ns.on("start", async |socket: Socket| match socket.timeout(PATIENCE).call("name?", ()).await {
                 Ok(answer) => Ok(format!("Hello {}!", answer.first::<String>().unwrap_or_default())),
                 Err(error) => Err(error.to_string()),
             })
@@ -376,7 +376,7 @@ async fn a_question_in_the_connect_handler_is_asked_after_connect() {
         server.state(log).namespace("/", |ns| {
             ns.on_connect(async |socket: Socket, State(log): State<Log>| {
                 tokio::spawn(async move {
-                    let answer = socket.call("who?", (), PATIENCE).await;
+                    let answer = socket.timeout(PATIENCE).call("who?", ()).await;
                     log.note(answer.map_or_else(|error| error.to_string(), |args| args.json().to_owned()));
                 });
                 tokio::task::yield_now().await;
@@ -384,7 +384,7 @@ async fn a_question_in_the_connect_handler_is_asked_after_connect() {
             .on_disconnect(
                 async |socket: Socket, State(log): State<Log>, _: DisconnectReason| {
                     // Nobody is there any more who could answer.
-                    let answer = socket.call("still there?", (), PATIENCE * 100).await;
+                    let answer = socket.timeout(PATIENCE * 100).call("still there?", ()).await;
                     log.note(matches!(answer, Err(CallError::Disconnected)));
                 },
             )

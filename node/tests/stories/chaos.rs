@@ -42,7 +42,7 @@ async fn start(log: Log) -> TestServer {
                     socket.to("b").emit("said", &args);
                 })
                 .on("ask", async |socket: Socket| {
-                    socket.call("question", (), Duration::from_millis(20)).await.is_ok()
+                    socket.timeout(Duration::from_millis(20)).call("question", ()).await.is_ok()
                 })
                 .on("panic", async || -> () { panic!("on purpose") })
                 .on("bye", async |socket: Socket, Data(close): Data<bool>| socket.disconnect(close))

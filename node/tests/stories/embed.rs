@@ -302,7 +302,7 @@ async fn a_client_that_does_not_read_any_stream() {
     for round in 0..10 {
         let mut sent = 0;
         until("a volatile event to be dropped", || {
-            let kept = socket.emit_volatile("v", (round, &text)).reached() == 1;
+            let kept = socket.volatile().emit("v", (round, &text)).reached() == 1;
             sent += usize::from(kept);
             assert!(queued() <= 25_000.0, "{}", queued());
             !kept

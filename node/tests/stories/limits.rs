@@ -136,7 +136,7 @@ async fn a_client_that_never_answers_is_asked_so_often_and_no_more() {
     let ask = |what: u32, timeout: Duration| io.to(&mute.id).timeout(timeout).emit_with_ack("ask", what);
     let waiting: Vec<_> = (0..3).map(|n| ask(n, PATIENCE * 10).unwrap()).collect();
     let socket = io.socket(&mute.id).unwrap();
-    let refused = socket.call("ask", (), PATIENCE * 10).await;
+    let refused = socket.timeout(PATIENCE * 10).call("ask", ()).await;
     assert!(matches!(refused, Err(CallError::TooManyPending)), "{refused:?}");
     assert_eq!(node.metric(&rejected("pending_acks")), 1.0);
     // A broadcast asks the others, and says that one is missing.
@@ -155,11 +155,11 @@ async fn a_client_that_never_answers_is_asked_so_often_and_no_more() {
     drop(waiting);
     assert_eq!(node.metric(r#"sockeye_acks_pending{scope="local"}"#), 0.0);
     for n in 0..5 {
-        let asked = socket.call("ask", n, Duration::from_millis(1)).await;
+        let asked = socket.timeout(Duration::from_millis(1)).call("ask", n).await;
         assert!(matches!(asked, Err(CallError::Timeout(_))), "{asked:?}");
     }
     for n in 0..5 {
-        let call = socket.call("ask", n, PATIENCE * 10);
+        let call = socket.timeout(PATIENCE * 10).call("ask", n);
         let answer = async {
             let mut text = mute.text().await;
             // The five above come first.

@@ -8,7 +8,7 @@ use sockeye::{
     parser::{Body, Inbound, Limits, Message, Packet, PacketKind},
 };
 
-use crate::support::{Client, Frame, Polling, TestServer, server::unique};
+use crate::support::{Client, Frame, Http, Polling, TestServer, server::unique};
 
 #[path = "../../examples/custom_parser.rs"]
 #[allow(dead_code, reason = "`main` is not called")]
@@ -56,6 +56,7 @@ fn args(json: &'static str, attachments: &[&'static [u8]]) -> Args {
 /// What came, in words.
 fn said(data: &[u8]) -> String {
     match Parsers::MsgPack.decoder().binary(data, &Limits::default()).unwrap().unwrap() {
+        Inbound::Connect { namespace, auth: None } => format!("{namespace} is joined"),
         Inbound::Connect { namespace, auth } => {
             let auth: serde_json::Value = serde_json::from_slice(&auth.expect("a sid")).unwrap();
             format!("{namespace} is joined, sid of {} characters", auth["sid"].as_str().unwrap().len())
@@ -235,5 +236,50 @@ async fn a_message_is_bounded_whatever_is_in_it() {
     assert_eq!(polling.post(&format!("b{}", STANDARD.encode(large(1_000)))).await.status, 413);
     witness.send_binary(&large(1)).await;
     assert_eq!(next(&mut witness).await, "/ ack 1 [1]");
+    node.stop().await;
+}
+
+/// What an old client's WebSocket brings: there is a byte for the packet's type in front.
+async fn next_old(client: &mut Client) -> String {
+    match client.next().await {
+        Frame::Binary(data) if data.first() == Some(&4) => said(&data[1..]),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn old_clients_may_speak_msgpack_too() {
+    let bus = format!("memory://{}", unique("parser"));
+    let server = Server::builder().parser(Parsers::MsgPack).allow_eio3(true).bus(bus);
+    let server = server.namespace("/", |ns| ns.on("echo", async |args: Args| args));
+    let node = TestServer::run(server.build().await.unwrap()).await;
+    let stream = tokio::net::TcpStream::connect(node.addr).await.unwrap();
+    let mut client = Client::handshake(stream, "EIO=3&transport=websocket", &[]).await.unwrap();
+    assert!(client.text().await.starts_with("0{"));
+    assert_eq!(next_old(&mut client).await, "/ is joined");
+    let binary = args(r#"[{"_placeholder":true,"num":0},null]"#, &[b"\xff\x00"]);
+    client.send_binary(&[&[4][..], &event("echo", &binary, Some(0))].concat()).await;
+    assert_eq!(next_old(&mut client).await, format!("/ ack 0 {binary:?}"));
+    // In a payload of text, binary is base64 behind its type.
+    let mut http = Http::connect(node.addr).await;
+    let answer = http.get("/socket.io/?EIO=3&transport=polling&b64=1").await;
+    let open = answer.text().split_once('{').unwrap().1;
+    let open = format!("{{{}", &open[..=open.find('}').unwrap()]);
+    let open: serde_json::Value = serde_json::from_str(&open).unwrap();
+    let target = format!("/socket.io/?EIO=3&transport=polling&b64=1&sid={}", open["sid"].as_str().unwrap());
+    let packet = format!("b4{}", STANDARD.encode(event("echo", &binary, Some(1))));
+    let answer = http.post(&target, &format!("{}:{packet}", packet.len())).await;
+    assert_eq!((answer.status, answer.text()), (200, "ok"));
+    let mut heard = Vec::new();
+    while heard.len() < 2 {
+        let answer = http.get(&target).await;
+        let mut rest = answer.text();
+        while let Some((length, packets)) = rest.split_once(':') {
+            let (packet, behind) = packets.split_at(length.parse().unwrap());
+            heard.push(said(&STANDARD.decode(packet.strip_prefix("b4").unwrap()).unwrap()));
+            rest = behind;
+        }
+    }
+    assert_eq!(heard, ["/ is joined".to_owned(), format!("/ ack 1 {binary:?}")]);
     node.stop().await;
 }

@@ -76,7 +76,7 @@ async fn volatile_events_are_dropped_first_then_the_client_is_closed_as_slow() {
     until("a volatile event to be dropped", || {
         let mut kept = true;
         for _ in 0..8 {
-            kept = socket.emit_volatile("v", (sent, &text)).reached() == 1;
+            kept = socket.volatile().emit("v", (sent, &text)).reached() == 1;
             sent += usize::from(kept);
         }
         assert!(node.metric(QUEUED) <= limits().soft_bytes as f64);

@@ -17,6 +17,8 @@ pub struct Mux<T> {
     /// Until a namespace was joined for the first time.
     connect_deadline: Option<Time>,
     last: u32,
+    /// Requests that nobody has decided yet, those of clients that left meanwhile among them.
+    undecided: u32,
 }
 
 /// One request to join a namespace.
@@ -44,34 +46,44 @@ impl<T> Mux<T> {
     /// No namespaces yet. One must be joined before `connect_deadline`, see [`Mux::connect_deadline`].
     #[must_use]
     pub fn new(connect_deadline: Time) -> Self {
-        Self { slots: SmallVec::new(), connect_deadline: Some(connect_deadline), last: 0 }
+        Self { slots: SmallVec::new(), connect_deadline: Some(connect_deadline), last: 0, undecided: 0 }
     }
 
     /// No namespaces, and no time by which one must be joined: for connections that do not speak Socket.IO.
     #[must_use]
     pub fn without_deadline() -> Self {
-        Self { slots: SmallVec::new(), connect_deadline: None, last: 0 }
+        Self { slots: SmallVec::new(), connect_deadline: None, last: 0, undecided: 0 }
     }
 
     fn find(&self, path: &str) -> Option<usize> {
         self.slots.iter().position(|(name, _)| name == path)
     }
 
-    /// The client asked for a namespace. The decision brings the ticket back.
+    /// The client asked for a namespace. The decision brings the ticket back, and [`decided`](Self::decided) has to be
+    /// called for it.
     ///
     /// # Errors
-    /// [`MuxError`]: it did before, or it has `max_namespaces` already.
+    /// [`MuxError`]: it did before, or it has `max_namespaces` already. Those that it left before anybody decided count until
+    /// somebody has: a client that asks and leaves, again and again, would otherwise start any number of handlers.
     pub fn begin(&mut self, path: NamespacePath, max_namespaces: usize) -> Result<Ticket, MuxError> {
         if self.find(&path).is_some() {
             return Err(MuxError::Already);
         }
-        if self.slots.len() >= max_namespaces {
+        let joined = self.iter().count();
+        if joined + self.undecided as usize >= max_namespaces {
             return Err(MuxError::TooMany);
         }
+        self.undecided += 1;
         self.last = self.last.wrapping_add(1);
         let ticket = Ticket(self.last);
         self.slots.push((path, Slot::Connecting(ticket)));
         Ok(ticket)
+    }
+
+    /// A request is decided, for better or worse. Called exactly once for each [`begin`](Self::begin), before
+    /// [`accept`](Self::accept) or [`refuse`](Self::refuse), and also when the client left meanwhile.
+    pub fn decided(&mut self) {
+        self.undecided = self.undecided.saturating_sub(1);
     }
 
     /// The client is let in. Returns `false`, and drops `t`, if it left meanwhile.
@@ -167,6 +179,7 @@ mod tests {
         assert_eq!(mux.begin("/".into(), 2), Err(MuxError::Already));
         assert!(mux.is_connecting("/") && mux.get("/").is_none());
         assert_eq!(mux.connect_deadline(), Some(Time(5)));
+        mux.decided();
         assert!(mux.accept("/", ticket, 'a'));
         assert_eq!(mux.connect_deadline(), None);
         assert!(!mux.accept("/", ticket, 'b'), "it is in already");
@@ -175,6 +188,7 @@ mod tests {
         assert_eq!(mux.begin("/".into(), 2), Err(MuxError::Already));
         let ticket = mux.begin("/b".into(), 2).unwrap();
         assert_eq!(mux.begin("/c".into(), 2), Err(MuxError::TooMany));
+        mux.decided();
         mux.refuse("/b", ticket);
         assert!(!mux.accept("/b", ticket, 'b'));
         assert_eq!(mux.leave("/"), Some('a'));
@@ -199,6 +213,25 @@ mod tests {
         mux.refuse("/", first);
         assert!(!mux.accept("/", first, 1) && mux.is_connecting("/"));
         assert!(mux.accept("/", second, 2));
+    }
+
+    #[test]
+    fn who_leaves_again_and_again_reaches_the_bound() {
+        let mut mux = Mux::<()>::new(Time(5));
+        let first = mux.begin("/".into(), 2).unwrap();
+        mux.leave("/");
+        mux.begin("/".into(), 2).unwrap();
+        mux.leave("/");
+        assert_eq!(mux.begin("/".into(), 2), Err(MuxError::TooMany), "two handlers decide for nobody");
+        mux.decided();
+        assert!(!mux.accept("/", first, ()));
+        let third = mux.begin("/".into(), 2).unwrap();
+        assert_eq!(mux.begin("/b".into(), 2), Err(MuxError::TooMany));
+        mux.decided();
+        assert!(mux.accept("/", third, ()));
+        assert_eq!(mux.begin("/b".into(), 2), Err(MuxError::TooMany), "one is in, one is not decided");
+        mux.decided();
+        assert!(mux.begin("/b".into(), 2).is_ok());
     }
 
     #[test]

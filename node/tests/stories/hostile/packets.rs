@@ -1,10 +1,14 @@
 //! Engine.IO and Socket.IO packets that are none, do not fit, or are too many.
 
+use std::sync::Arc;
+
 use serde_json::json;
+use sockeye::{Limits, Socket, State};
+use tokio::sync::Semaphore;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::Scene;
-use crate::support::{Client, Polling, frame};
+use crate::support::{Client, Log, Polling, TestServer, frame, log};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn packets_that_are_none() {
@@ -261,4 +265,50 @@ async fn floods_from_one_client() {
     drop(many);
     scene.node.metric_is(r#"sockeye_connections{transport="websocket"}"#, 1.0).await;
     scene.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_asks_and_leaves_again_and_again_starts_few_handlers() {
+    let (log, mut lines) = log();
+    let gate = Arc::new(Semaphore::new(0));
+    let limits = Limits { max_namespaces: 3, ..Limits::default() };
+    let node = TestServer::start(|server| {
+        let slow = async |socket: Socket, State(log): State<Log>, State(gate): State<Arc<Semaphore>>| {
+            log.note(format!("deciding {}", socket.namespace()));
+            gate.acquire().await.unwrap().forget();
+        };
+        let server = server.state(log).state(gate.clone()).limits(limits);
+        let server = server.namespace("/witness", |ns| ns).namespace("/", |ns| ns.on_connect(slow));
+        server.namespace_pattern("/{name}", |ns| ns.on_connect(slow))
+    })
+    .await;
+    let mut client = Client::open(node.addr).await;
+    // To one namespace, to many, and with what the client asks for still open.
+    for n in 0..100 {
+        client.send("40").await;
+        client.send("41").await;
+        client.send(&format!("40/{n},")).await;
+        client.send(&format!("41/{n},")).await;
+    }
+    for line in ["deciding /", "deciding /0", "deciding /"] {
+        lines.expect(line).await;
+    }
+    let refusal = r#"{"message":"Too many namespaces on one connection"}"#;
+    client.expect(&format!("44/1,{refusal}")).await;
+    for n in 2..100 {
+        client.expect(&format!("44{refusal}")).await;
+        client.expect(&format!("44/{n},{refusal}")).await;
+    }
+    lines.is_empty();
+    assert_eq!(node.metric(r#"sockeye_limit_rejections_total{limit="namespaces"}"#), 197.0);
+    let mut witness = Client::open(node.addr).await;
+    witness.join("/witness", "").await;
+    // Once the handlers have decided, the client may ask again.
+    gate.add_permits(3);
+    node.metric_is(r#"sockeye_namespace_connects_total{result="gone"}"#, 3.0).await;
+    gate.add_permits(1);
+    client.join("/", "").await;
+    lines.expect("deciding /").await;
+    assert_eq!(node.metric(r#"sockeye_namespace_connects_total{result="ok"}"#), 2.0);
+    node.stop().await;
 }
