@@ -49,9 +49,15 @@ struct Flags {
     /// Long-polling stays long-polling.
     #[arg(long)]
     no_upgrades: bool,
+    /// Compress long-polling answers from this size on.
+    #[arg(long, default_value_t = 1024)]
+    compression_threshold: usize,
     /// Allowed origins beside the own one, `*` for any.
     #[arg(long)]
     cors: Vec<String>,
+    /// For how long a client may come back to what it missed; 0 is never.
+    #[arg(long, default_value_t = 0)]
+    recovery_ms: u64,
     /// Accept clients of Engine.IO 3.
     #[arg(long)]
     eio3: bool,
@@ -61,6 +67,25 @@ struct Flags {
     /// Foreign clusters to take part in: `python`.
     #[arg(long, value_delimiter = ',')]
     bridge: Vec<String>,
+    /// Key prefix of the JS adapter and emitter.
+    #[arg(long, default_value = "socket.io")]
+    js_key: String,
+}
+
+impl Flags {
+    /// What is not there yet is refused, not ignored.
+    fn check(&self) -> Result<(), String> {
+        if let Some(bridge) = self.bridge.iter().find(|bridge| *bridge != "python") {
+            return Err(format!("--bridge {bridge}: only `python` is there"));
+        }
+        if self.recovery_ms > 0 {
+            return Err(format!(
+                "--recovery-ms {}: connection state recovery is not there",
+                self.recovery_ms
+            ));
+        }
+        Ok(())
+    }
 }
 
 #[tokio::main]
@@ -72,9 +97,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into()),
         )
         .init();
-    if let Some(unknown) = flags.bridge.iter().find(|bridge| *bridge != "python") {
-        return Err(format!("--bridge {unknown}: only `python` is there").into());
-    }
+    flags.check()?;
     let disconnects = IntCounter::new(
         "acceptance_class_disconnects_total",
         "Sockets that left the namespace of the class.",
@@ -94,6 +117,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .max_payload(flags.max_payload)
         .parser(if flags.parser == "msgpack" { Parsers::MsgPack } else { Parsers::Json })
         .allow_upgrades(!flags.no_upgrades)
+        .compression_threshold(flags.compression_threshold)
         .connect_timeout(millis(flags.connect_timeout_ms))
         .allow_eio3(flags.eio3)
         .cors(match flags.cors.as_slice() {

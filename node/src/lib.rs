@@ -114,6 +114,7 @@ pub use crate::{
     },
     error::{Answer, CallError, DataError, EmitError, Gathered, Partial},
     http::{
+        addresses::AddressLimits,
         cookie::{Cookie, SameSite},
         cors::Cors,
         head::RequestHead,

@@ -45,6 +45,8 @@ pub(crate) enum Limit {
     RoomLength,
     PendingAcks,
     EventRate,
+    HandshakeRate,
+    ConnectionsPerAddress,
 }
 
 impl Limit {
@@ -57,12 +59,14 @@ impl Limit {
             Self::RoomLength => "room_length",
             Self::PendingAcks => "pending_acks",
             Self::EventRate => "event_rate",
+            Self::HandshakeRate => "handshake_rate",
+            Self::ConnectionsPerAddress => "connections_per_address",
         }
     }
 }
 
 /// Every label of the counters of limits.
-pub(crate) const LABELS: [&str; 19] = [
+pub(crate) const LABELS: [&str; 21] = [
     "payload",
     "fragments",
     "packets_per_payload",
@@ -77,6 +81,8 @@ pub(crate) const LABELS: [&str; 19] = [
     "room_length",
     "pending_acks",
     "event_rate",
+    "handshake_rate",
+    "connections_per_address",
     "outbox_bytes",
     "outbox_packets",
     "outbox_age",

@@ -4,6 +4,7 @@
 //!
 //! * `app::cli`: the options and their help
 //! * `app::config`: from options to checked settings, with all that is wrong with them at once
+//! * `app::http`: the options of HTTP, from help to settings
 //! * `app::run`: puts everything together and runs it until a signal comes
 //! * `app::demo`, `app::rooms`: what the node does with events of clients: the demo's page and handlers, joining rooms
 //! * `app::log`: where the log goes

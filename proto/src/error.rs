@@ -64,6 +64,8 @@ macro_rules! errors {
 errors! {
     BodyTooLarge          Http      "body_too_large"          "the request body exceeds the payload limit"
     BodyNotText           Http      "body_not_text"           "the request body is not UTF-8 text"
+    BadProxyHeader        Http      "bad_proxy_header"        "a PROXY protocol header is malformed"
+    ProxyHeaderTooLong    Http      "proxy_header_too_long"   "a PROXY protocol header is too long"
     BodyNotForm           Http      "body_not_form"           "the request body is not the form of a JSONP request"
 
     ReservedBits          WebSocket "reserved_bits"           "a frame has a reserved bit set but no extension was agreed"

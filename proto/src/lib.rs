@@ -15,6 +15,7 @@
 //! * [`sio`]: Socket.IO 5: packets, arguments, attachments, namespaces
 //! * [`query`]: query strings as JSON
 //! * [`prepared`]: packets to clients, encoded once for all recipients
+//! * [`proxy`]: the PROXY protocol, which load balancers speak before HTTP begins
 //! * [`bus`]: messages between nodes and from emitters
 
 pub mod bus;
@@ -24,6 +25,7 @@ pub mod id;
 pub mod limits;
 pub mod name;
 pub mod prepared;
+pub mod proxy;
 pub mod query;
 pub mod sio;
 pub mod time;

@@ -35,6 +35,8 @@ pub struct Packet {
     pub id: Option<u64>,
     /// The rest.
     pub body: Body,
+    /// Whether the answer of long-polling that carries it may be compressed. It may, unless this is set to false.
+    pub compress: bool,
 }
 
 /// What a packet says beyond its kind.
@@ -60,41 +62,47 @@ impl Packet {
     #[must_use]
     pub fn connect(namespace: NamespacePath, sid: &SocketId) -> Self {
         let json = format!("{{\"sid\":\"{sid}\"}}").into();
-        Self { kind: PacketKind::Connect, namespace, id: None, body: Body::Json(json) }
+        Self { kind: PacketKind::Connect, namespace, id: None, body: Body::Json(json), compress: true }
     }
 
     /// Tells a client of Engine.IO 3 that it is in a namespace. It makes its id there itself, see
     /// [`SocketId::legacy`](crate::id::SocketId::legacy).
     #[must_use]
     pub fn connect_v3(namespace: NamespacePath) -> Self {
-        Self { kind: PacketKind::Connect, namespace, id: None, body: Body::None }
+        Self { kind: PacketKind::Connect, namespace, id: None, body: Body::None, compress: true }
     }
 
     /// Refuses a namespace. `json` is the text of a JSON object, `{"message":…}` and perhaps `"data":…`. (Clients of
     /// Engine.IO 3 get the data itself, or the message as a string.)
     #[must_use]
     pub fn connect_error(namespace: NamespacePath, json: impl Into<Bytes>) -> Self {
-        Self { kind: PacketKind::ConnectError, namespace, id: None, body: Body::Json(json.into()) }
+        Self {
+            kind: PacketKind::ConnectError,
+            namespace,
+            id: None,
+            body: Body::Json(json.into()),
+            compress: true,
+        }
     }
 
     /// Puts a client out of a namespace.
     #[must_use]
     pub fn disconnect(namespace: NamespacePath) -> Self {
-        Self { kind: PacketKind::Disconnect, namespace, id: None, body: Body::None }
+        Self { kind: PacketKind::Disconnect, namespace, id: None, body: Body::None, compress: true }
     }
 
     /// An event; with an id the client is asked to acknowledge it.
     #[must_use]
     pub fn event(namespace: NamespacePath, name: impl Into<Box<str>>, args: Args, id: Option<u64>) -> Self {
         let kind = if args.has_binary() { PacketKind::BinaryEvent } else { PacketKind::Event };
-        Self { kind, namespace, id, body: Body::Event { name: name.into(), args } }
+        Self { kind, namespace, id, body: Body::Event { name: name.into(), args }, compress: true }
     }
 
     /// The acknowledgement of a client's event.
     #[must_use]
     pub fn ack(namespace: NamespacePath, id: u64, args: Args) -> Self {
         let kind = if args.has_binary() { PacketKind::BinaryAck } else { PacketKind::Ack };
-        Self { kind, namespace, id: Some(id), body: Body::Args(args) }
+        Self { kind, namespace, id: Some(id), body: Body::Args(args), compress: true }
     }
 
     /// The arguments of an event or an acknowledgement.
@@ -403,7 +411,7 @@ impl<'a> Text<'a> {
     }
 
     fn write(&self, out: &mut Vec<u8>) {
-        let Packet { kind, namespace, id, body } = self.packet;
+        let Packet { kind, namespace, id, body, .. } = self.packet;
         out.extend_from_slice(&[MESSAGE, kind.digit()]);
         if kind.is_binary() {
             push_decimal(out, self.packet.attachments().len() as u64);

@@ -51,7 +51,13 @@ fn meaning(inbound: &Inbound<'_>) -> Meaning {
 }
 
 fn again(inbound: Inbound<'_>) -> Packet {
-    let packet = |kind, namespace: &str, body| Packet { kind, namespace: namespace.into(), id: None, body };
+    let packet = |kind, namespace: &str, body| Packet {
+        kind,
+        namespace: namespace.into(),
+        id: None,
+        body,
+        compress: true,
+    };
     match inbound {
         Inbound::Connect { namespace, auth } => {
             packet(PacketKind::Connect, &namespace, auth.map_or(Body::None, Body::Json))

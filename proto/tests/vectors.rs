@@ -87,7 +87,13 @@ fn python() -> Vec<Scenario> {
 }
 
 fn again(inbound: Inbound<'_>) -> Packet {
-    let packet = |kind, namespace: &str, body| Packet { kind, namespace: namespace.into(), id: None, body };
+    let packet = |kind, namespace: &str, body| Packet {
+        kind,
+        namespace: namespace.into(),
+        id: None,
+        body,
+        compress: true,
+    };
     match inbound {
         Inbound::Connect { namespace, auth } => {
             packet(PacketKind::Connect, &namespace, auth.map_or(Body::None, Body::Json))

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser};
 
+use super::http::Http;
+
 /// A node of a Socket.IO cluster.
 ///
 /// Without any option it serves clients at http://127.0.0.1:3000/ with a demo for the browser, alone. Several nodes on one
@@ -22,6 +24,8 @@ pub(crate) struct Cli {
     pub(crate) clients: Clients,
     #[command(flatten)]
     pub(crate) engine: EngineIo,
+    #[command(flatten)]
+    pub(crate) http: Http,
     #[command(flatten)]
     pub(crate) limits: ClientLimits,
     #[command(flatten)]

@@ -13,6 +13,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::{
     cli::Cli,
+    http::HttpSettings,
     log::{Format, Log},
 };
 
@@ -47,6 +48,7 @@ pub(crate) struct Config {
     pub(crate) parser: Parsers,
     pub(crate) upgrades: bool,
     pub(crate) eio3: bool,
+    pub(crate) http: HttpSettings,
     pub(crate) require_bus: bool,
     pub(crate) shutdown_timeout: Duration,
     pub(crate) log: Log,
@@ -90,12 +92,12 @@ impl fmt::Display for Problems {
 }
 
 impl Problems {
-    fn note(&mut self, option: &str, problem: impl fmt::Display) {
+    pub(super) fn note(&mut self, option: &str, problem: impl fmt::Display) {
         self.0.push(format!("{option}: {problem}"));
     }
 
     /// The value if it is right; otherwise its problem is noted, and what is returned in its place does not matter.
-    fn take<T>(&mut self, option: &str, read: Result<T, String>, otherwise: T) -> T {
+    pub(super) fn take<T>(&mut self, option: &str, read: Result<T, String>, otherwise: T) -> T {
         read.unwrap_or_else(|problem| {
             self.note(option, problem);
             otherwise
@@ -111,7 +113,7 @@ impl Config {
     pub(crate) fn new(cli: Cli, read_file: &dyn Fn(&Path) -> io::Result<String>) -> Result<Self, Problems> {
         let mut problems = Problems::default();
         let p = &mut problems;
-        let Cli { addresses, cluster, clients, engine, limits, operation } = cli;
+        let Cli { addresses, cluster, clients, engine, http, limits, operation } = cli;
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
         let listen = p.take("--listen", address(&addresses.listen), nowhere);
         let admin_listen =
@@ -188,6 +190,7 @@ impl Config {
             parser,
             upgrades: !engine.no_upgrades,
             eio3: engine.eio3,
+            http: HttpSettings::new(http, p),
             require_bus: operation.require_bus,
             shutdown_timeout: p.take(
                 "--shutdown-timeout",
@@ -323,7 +326,7 @@ fn bytes(text: &str) -> Result<usize, String> {
     }
 }
 
-fn number<T: FromStr>(text: &str) -> Result<T, String> {
+pub(super) fn number<T: FromStr>(text: &str) -> Result<T, String> {
     text.parse().map_err(|_| format!("`{text}` is no number; write one as in 1000"))
 }
 

@@ -224,3 +224,32 @@ fn limits_are_numbers() {
         assert!(text.contains(option), "{option}: {text}");
     }
 }
+
+#[test]
+fn proxies_and_addresses_belong_together() {
+    use sockeye::{AddressLimits, Cookie, TrustedProxies};
+
+    let http = good(&[]).http;
+    assert_eq!((http.proxies, http.addresses, http.cookie, http.compression), (None, None, None, Some(1024)));
+    let http = good(&["--trusted-proxies", "none", "--max-handshakes-per-address", "5"]).http;
+    assert_eq!(http.proxies, Some(TrustedProxies::none()));
+    let limits = AddressLimits { handshakes_per_second: 5, handshake_burst: 50, ..AddressLimits::default() };
+    assert_eq!(http.addresses, Some(limits));
+    let http = good(&["--trusted-proxies", "loopback,10.0.0.0/8", "--proxy-protocol", "--cookie", "io"]).http;
+    assert_eq!(http.proxies, Some(TrustedProxies::cidrs(["loopback", "10.0.0.0/8"])));
+    assert!(http.proxy_protocol && http.addresses.is_none() && http.cookie == Some(Cookie::new("io")));
+    assert_eq!(good(&["--compression-threshold", "off"]).http.compression, None);
+    assert_eq!(good(&["--compression-threshold", "0"]).http.compression, Some(0));
+    for (words, problem) in [
+        (&["--trusted-proxies", "lb.example"][..], "neither an address nor a network"),
+        (&["--trusted-proxies", "none,10.0.0.1"], "leave out the others"),
+        (&["--proxy-protocol"], "needs --trusted-proxies"),
+        (&["--proxy-protocol", "--trusted-proxies", "none"], "needs --trusted-proxies"),
+        (&["--max-connections-per-address", "5"], "needs --trusted-proxies"),
+        (&["--max-connections-per-address", "many", "--trusted-proxies", "none"], "is no number"),
+        (&["--cookie", "a b"], "is no name"),
+        (&["--compression-threshold", "1k"], "is no number of bytes"),
+    ] {
+        assert!(problems(words).contains(problem), "{words:?}: {}", problems(words));
+    }
+}

@@ -119,6 +119,7 @@ fn builder(config: &Config) -> ServerBuilder {
     if let Some(name) = &config.node_name {
         builder = builder.node_name(name);
     }
+    builder = config.http.apply(builder);
     if config.demo {
         builder.namespace("/", demo::register)
     } else if config.allow_join {

@@ -7,7 +7,10 @@ use http::HeaderMap;
 use super::ServerBuilder;
 use crate::{
     conn::handshake::HandshakeRef,
-    http::{cookie::Cookie, cors::Cors, head::RequestHead, hooks::Forbidden, proxies::TrustedProxies},
+    http::{
+        addresses::AddressLimits, cookie::Cookie, cors::Cors, head::RequestHead, hooks::Forbidden,
+        proxies::TrustedProxies,
+    },
 };
 
 impl ServerBuilder {
@@ -26,6 +29,49 @@ impl ServerBuilder {
     /// Whose word counts about where a client is and how it reached the server: see [`TrustedProxies`]. Nobody's if not said.
     pub fn trusted_proxies(mut self, proxies: TrustedProxies) -> Self {
         self.http.proxies = Some(proxies);
+        self
+    }
+
+    /// Whether trusted proxies put a header of the PROXY protocol, version 1 or 2, in front of each connection, as TCP load balancers
+    /// do; false if not said. The client's address, and in version 2 whether it speaks TLS, are then what the header says.
+    ///
+    /// Only for the [server's own accept loop](crate::Server::serve). Every connection has to begin with a header: one that does not, or
+    /// that comes from elsewhere, is closed and counted. [`trusted_proxies`](Self::trusted_proxies) has to name the senders.
+    ///
+    /// ```
+    /// # use sockeye::{Server, TrustedProxies};
+    /// let builder = Server::builder().trusted_proxies(TrustedProxies::cidrs(["10.0.0.0/8"])).proxy_protocol(true);
+    /// ```
+    pub fn proxy_protocol(mut self, on: bool) -> Self {
+        self.http.proxy_protocol = on;
+        self
+    }
+
+    /// How many connections one client address may have, and how fast it may open them: see [`AddressLimits`]. Needs
+    /// [`trusted_proxies`](Self::trusted_proxies).
+    ///
+    /// ```
+    /// # use sockeye::{AddressLimits, Server, TrustedProxies};
+    /// let limits = AddressLimits { handshakes_per_second: 5, handshake_burst: 50, connections: 200 };
+    /// let builder = Server::builder().trusted_proxies(TrustedProxies::none()).address_limits(limits);
+    /// ```
+    pub fn address_limits(mut self, limits: AddressLimits) -> Self {
+        self.http.addresses = Some(limits);
+        self
+    }
+
+    /// From how many bytes on the answers of long-polling are compressed, with gzip or deflate as the client asks; 1,024 if not said,
+    /// `None` for never.
+    ///
+    /// Compression tells a listener how well a text compresses: where an answer holds a secret together with something that somebody else
+    /// chooses, it can be guessed letter by letter (BREACH). Send such events with [`compress(false)`](crate::Broadcast::compress), or
+    /// switch compression off.
+    ///
+    /// WebSocket messages are never compressed, whatever extensions a client offers. It would take memory (up to 300 KiB) for each
+    /// connection and processor time for each recipient, where now all recipients of an event share its bytes; the JavaScript server has it
+    /// switched off, too, for these reasons.
+    pub fn compression_threshold(mut self, bytes: impl Into<Option<usize>>) -> Self {
+        self.http.compression = bytes.into();
         self
     }
 

@@ -27,7 +27,7 @@ pub(crate) enum Item {
 impl Item {
     /// A packet with one recipient is kept as its one message; if it has several it needs the frames of a shared one.
     pub(crate) fn single(packet: &Packet, parser: &Parsers) -> Self {
-        if matches!(parser, Parsers::Json) && !packet.has_binary() {
+        if matches!(parser, Parsers::Json) && !packet.has_binary() && packet.compress {
             let mut text = Vec::new();
             encode_polling(packet, &mut text);
             return Self::Text(text.into());
@@ -37,7 +37,7 @@ impl Item {
 
     #[inline(never)]
     fn other(packet: &Packet, parser: &Parsers) -> Self {
-        if !matches!(parser, Parsers::Json) {
+        if packet.compress && !matches!(parser, Parsers::Json) {
             let mut messages = parser.encode(packet);
             match messages.pop() {
                 Some(Message::Text(text)) if messages.is_empty() => {
@@ -48,6 +48,14 @@ impl Item {
             }
         }
         Self::Shared(Arc::new(Prepared::with_parser(packet.clone(), parser.clone())))
+    }
+
+    /// Whether an answer with this packet in it may be compressed. One that must not be is never kept as a mere text.
+    pub(crate) fn wants_compression(&self) -> bool {
+        match self {
+            Self::Shared(packet) => packet.packet().compress,
+            _ => true,
+        }
     }
 
     pub(crate) fn websocket_len(&self, form: Form) -> usize {

@@ -44,6 +44,7 @@ use sockeye_proto::{
         parser::{AnyDecoder, Parsers},
     },
 };
+use tokio::sync::Notify;
 
 use crate::{
     engine::Engine, engineio, http::Endpoint, limits::Guard, log, ns::socket::SocketInner,
@@ -81,6 +82,8 @@ struct Core {
     mux: Mux<Arc<SocketInner>>,
     /// Set once, by whoever closes the connection.
     closed: Option<DisconnectReason>,
+    /// Rung when that happens, for those who wait for it.
+    ended: Option<Arc<Notify>>,
 }
 
 impl Core {
@@ -167,6 +170,7 @@ impl Conn {
                         Endpoint::Raw(_) => Mux::without_deadline(),
                     },
                     closed: None,
+                    ended: None,
                 }),
             });
             if engine.registry.insert(&conn) {
@@ -430,11 +434,16 @@ impl Conn {
         self.core.lock().closed
     }
 
-    /// Waits for the end of the connection, which nobody announces: for what only lasts long where a client is slow.
+    /// Waits for the end of the connection.
     pub(crate) async fn ended(&self) {
-        while self.closed().is_none() {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
+        let ended = {
+            let mut core = self.core.lock();
+            if core.closed.is_some() {
+                return;
+            }
+            core.ended.get_or_insert_default().clone().notified_owned()
+        };
+        ended.await;
     }
 
     /// Every namespace that this connection is in.
@@ -499,17 +508,24 @@ impl Conn {
 
     /// Ends the connection. Only the first reason counts; it reaches every namespace's disconnect handler.
     pub(crate) fn close(self: &Arc<Self>, reason: DisconnectReason) -> bool {
-        let sockets: SmallVec<[Arc<SocketInner>; 1]> = {
+        let (sockets, ended): (SmallVec<[Arc<SocketInner>; 1]>, _) = {
             let mut core = self.core.lock();
             if core.closed.is_some() {
                 return false;
             }
             core.closed = Some(reason);
+            let ended = core.ended.take();
             core.session.close(CloseReason::ForcedClose);
             core.decoder.clear();
-            core.mux.drain().collect()
+            (core.mux.drain().collect(), ended)
         };
+        if let Some(ended) = ended {
+            ended.notify_waiters();
+        }
         let engine = &self.engine;
+        if let (Some(addresses), Some(address)) = (&engine.addresses, self.handshake.client_addr()) {
+            addresses.leave(address);
+        }
         let slow = reason == DisconnectReason::Slow;
         let goodbye = match reason {
             DisconnectReason::ServerShuttingDown => PollBody::Leaving,

@@ -80,6 +80,8 @@ pub(crate) enum Drained {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PollBody {
     Packets,
+    /// Packets of which the application wants none compressed.
+    Uncompressed,
     Noop,
     Close,
     /// The server is leaving: the client shall try elsewhere.
@@ -326,10 +328,10 @@ impl Outbox {
             let released = matches!(inner.sink, Sink::Closed);
             return Some(if released { inner.goodbye } else { PollBody::Noop });
         }
+        let (mut packets, mut compress) = (0, false);
         if inner.form != Form::V4 {
-            inner.take_v3(body, max_payload);
+            compress = inner.take_v3(body, max_payload);
         }
-        let mut packets = 0;
         while inner.form == Form::V4
             && let Some(item) = inner.queue.front()
         {
@@ -343,6 +345,7 @@ impl Outbox {
                 }
                 item.write_polling(body);
                 packets += more;
+                compress |= item.wants_compression();
             }
             let size = item.size();
             inner.bytes = inner.bytes.saturating_sub(size);
@@ -354,7 +357,7 @@ impl Outbox {
                 inner.bytes = 0;
                 inner.queue = VecDeque::new();
             }
-            return Some(PollBody::Packets);
+            return Some(if compress { PollBody::Packets } else { PollBody::Uncompressed });
         }
         if inner.closing {
             return Some(inner.goodbye);
@@ -464,7 +467,7 @@ impl Inner {
 
     /// Takes packets for the answer of a GET of Engine.IO 3, which are written in one of several forms, depending on all of
     /// them.
-    fn take_v3(&mut self, body: &mut Vec<u8>, max_payload: usize) {
+    fn take_v3(&mut self, body: &mut Vec<u8>, max_payload: usize) -> bool {
         let (mut items, mut packets, mut size, mut binary, mut ascii) = (0, 0, 0, false, true);
         for item in &self.queue {
             let next = item.polling_v3();
@@ -479,10 +482,13 @@ impl Inner {
             ascii &= next.ascii;
         }
         let payload = self.form.payload(binary, ascii);
+        let mut compress = false;
         for item in self.queue.drain(..items) {
             item.write_polling_v3(payload, body);
+            compress |= item.wants_compression();
             self.bytes = self.bytes.saturating_sub(item.size());
         }
+        compress
     }
 
     fn wake(&mut self) {

@@ -1,6 +1,8 @@
 //! Engine.IO over HTTP: which request is what, and the answers.
 
 pub(crate) mod accept;
+pub(crate) mod addresses;
+pub(crate) mod compression;
 pub(crate) mod cookie;
 pub(crate) mod cors;
 pub(crate) mod head;
@@ -9,6 +11,7 @@ pub(crate) mod options;
 pub(crate) mod polling;
 mod polling_v3;
 pub(crate) mod proxies;
+mod proxy_protocol;
 pub(crate) mod upgrade;
 
 use std::sync::Arc;
@@ -16,16 +19,21 @@ use std::sync::Arc;
 use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
-use sockeye_proto::eio::{
-    Opening, Protocol, TransportKind,
-    request::{self, Method, RequestError},
-    session::open_json,
+use sockeye_proto::{
+    eio::{
+        Opening, Protocol, TransportKind,
+        request::{self, Method, RequestError},
+        session::open_json,
+    },
+    id::Sid,
 };
 
 use crate::{
     conn::{Conn, handshake::Handshake, outbox::Sink},
     engine::Engine,
 };
+use addresses::Slot;
+use compression::Encoding;
 use cors::{METHODS, Origin};
 use head::{Arrival, RequestHead};
 
@@ -107,7 +115,12 @@ where
     match request::parse(method, &query, websocket, engine.config.eio3) {
         Ok(request::Request::Open(opening)) => open(engine, endpoint, opening, request, arrival).await,
         Ok(request::Request::Poll { sid }) => match connection(engine, endpoint, sid) {
-            Some(conn) => polling::get(conn).await,
+            Some(conn) => {
+                let wanted = wanted_encoding(engine, request.headers());
+                // It may be long until there is something to answer.
+                drop(request);
+                polling::get(conn, wanted).await
+            }
             None => unknown(engine, "polling", sid),
         },
         Ok(request::Request::Post { sid }) => match connection(engine, endpoint, sid) {
@@ -168,32 +181,36 @@ where
         return leaving();
     }
     let options = &engine.config.http;
+    let wanted = wanted_encoding(engine, request.headers());
     let (handshake, initial) = {
         let head = RequestHead::new(&request, arrival, options.proxies.as_ref());
         (Arc::new(Handshake::new(&head)), options.hooks.initial_headers(&head))
+    };
+    let slot = match Slot::take(engine, handshake.client_addr(), name) {
+        Ok(slot) => slot,
+        Err(refusal) => return *refusal,
     };
     if let Err(refusal) = options.hooks.allow(engine, transport, &handshake).await {
         return *refusal;
     }
     let sid = engine.mint();
+    let newcomer = Newcomer { endpoint, opening, sid, handshake, slot };
     let mut response = match transport {
         TransportKind::Polling => {
             engine.metrics.handshakes_ok[0].inc();
-            let conn = Conn::open(engine, endpoint, opening, Sink::Polling, sid, &handshake);
+            let conn = newcomer.enter(engine, Sink::Polling);
             let mut body = b"0".to_vec();
             body.extend_from_slice(open_text(&conn).as_bytes());
             if conn.protocol == Protocol::V3 {
                 body = polling_v3::one(&body);
             }
             conn.opened();
-            polling::packets(&conn, body)
+            polling::packets(&conn, body, wanted).await
         }
-        TransportKind::WebSocket => {
-            match upgrade::open(engine, endpoint, opening, request, sid, handshake, arrival.own) {
-                Ok(response) => response,
-                Err(refusal) => return *refusal,
-            }
-        }
+        TransportKind::WebSocket => match upgrade::open(engine, request, newcomer, arrival.own) {
+            Ok(response) => response,
+            Err(refusal) => return *refusal,
+        },
     };
     let headers = response.headers_mut();
     if let Some(cookie) = options.cookie.as_ref().and_then(|cookie| cookie.header(sid.text().as_str())) {
@@ -201,6 +218,29 @@ where
     }
     hooks::add(initial, headers);
     response
+}
+
+/// A connection that is about to be opened.
+struct Newcomer {
+    endpoint: Endpoint,
+    opening: Opening,
+    sid: Sid,
+    handshake: Arc<Handshake>,
+    slot: Slot,
+}
+
+impl Newcomer {
+    fn enter(self, engine: &Arc<Engine>, sink: Sink) -> Arc<Conn> {
+        let Self { endpoint, opening, sid, handshake, slot } = self;
+        let conn = Conn::open(engine, endpoint, opening, sink, sid, &handshake);
+        slot.keep();
+        conn
+    }
+}
+
+/// How an answer may be compressed.
+fn wanted_encoding(engine: &Engine, headers: &HeaderMap) -> Option<Encoding> {
+    engine.config.http.compression.and_then(|_| Encoding::wanted(headers))
 }
 
 /// The JSON of the OPEN packet.

@@ -9,7 +9,7 @@ use std::{
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use sockeye_proto::{
     eio::{
@@ -23,6 +23,7 @@ use sockeye_proto::{
 };
 
 use super::{
+    compression::{self, Encoding},
     error_text, leaving,
     polling_v3::{self, Posted},
     refuse,
@@ -38,7 +39,7 @@ use crate::{
 const OVERTAKEN: Duration = Duration::from_millis(50);
 
 /// A GET: answered when there is something to say.
-pub(crate) async fn get(conn: Arc<Conn>) -> Response<Body> {
+pub(crate) async fn get(conn: Arc<Conn>, wanted: Option<Encoding>) -> Response<Body> {
     if conn.transport() != TransportKind::Polling {
         return refuse(RequestError::BadRequest);
     }
@@ -56,7 +57,7 @@ pub(crate) async fn get(conn: Arc<Conn>) -> Response<Body> {
         }
         // The session is over, and its last packets are waiting.
         Err(Overlap::NotPolling) if conn.transport() == TransportKind::Polling => {
-            return answer(&conn, poll_fn(|cx| take(&conn, cx)).await);
+            return answer(&conn, poll_fn(|cx| take(&conn, cx)).await, wanted).await;
         }
         Err(Overlap::NotPolling) => return refuse(RequestError::BadRequest),
     }
@@ -67,7 +68,7 @@ pub(crate) async fn get(conn: Arc<Conn>) -> Response<Body> {
     }
     let found = poll_fn(|cx| take(&conn, cx)).await;
     ends.answered = true;
-    answer(&conn, found)
+    answer(&conn, found, wanted).await
 }
 
 fn take(conn: &Conn, cx: &mut Context<'_>) -> Poll<(PollBody, Vec<u8>)> {
@@ -80,8 +81,13 @@ fn take(conn: &Conn, cx: &mut Context<'_>) -> Poll<(PollBody, Vec<u8>)> {
     }
 }
 
-fn answer(conn: &Conn, (found, mut body): (PollBody, Vec<u8>)) -> Response<Body> {
-    if found != PollBody::Packets && conn.closed().is_some() && conn.transport() == TransportKind::Polling {
+async fn answer(
+    conn: &Conn,
+    (found, mut body): (PollBody, Vec<u8>),
+    mut wanted: Option<Encoding>,
+) -> Response<Body> {
+    let something = matches!(found, PollBody::Packets | PollBody::Uncompressed);
+    if !something && conn.closed().is_some() && conn.transport() == TransportKind::Polling {
         conn.forget();
     }
     let lone = match conn.protocol {
@@ -90,13 +96,14 @@ fn answer(conn: &Conn, (found, mut body): (PollBody, Vec<u8>)) -> Response<Body>
     };
     match found {
         PollBody::Packets => {}
+        PollBody::Uncompressed => wanted = None,
         PollBody::Noop => body.extend_from_slice(lone[0]),
         PollBody::Close => body.extend_from_slice(lone[1]),
         // Stock clients take a packet `1` for the end of the session they wanted; an error makes them come back.
         PollBody::Leaving => return leaving(),
     }
     tracing::trace!(target: log::ENGINE_IO, connection = %log::Name(conn), bytes = body.len(), "sent");
-    packets(conn, body)
+    packets(conn, body, wanted).await
 }
 
 struct PollEnds<'a> {
@@ -289,17 +296,25 @@ where
     Ok(if more.is_empty() { first } else { more.into() })
 }
 
-/// A response that carries packets.
-pub(crate) fn packets(conn: &Conn, body: Vec<u8>) -> Response<Body> {
-    conn.engine.metrics.sent_polling(body.len());
-    let mut response = if conn.protocol == Protocol::V3 {
-        polling_v3::answer(conn, body)
-    } else {
-        let mut response = Response::new(Body::from(body));
-        let kind = HeaderValue::from_static("text/plain; charset=UTF-8");
-        response.headers_mut().insert(header::CONTENT_TYPE, kind);
-        response
+/// A response that carries packets, compressed if that is worth it.
+pub(crate) async fn packets(conn: &Conn, body: Vec<u8>, wanted: Option<Encoding>) -> Response<Body> {
+    let (body, kind) = match conn.protocol {
+        Protocol::V4 => (body, "text/plain; charset=UTF-8"),
+        Protocol::V3 => polling_v3::answer(conn, body),
     };
+    let mut headers = HeaderMap::new();
+    let body = match conn.engine.config.http.compression {
+        Some(threshold) if body.len() >= threshold => compression::apply(body, wanted, &mut headers).await,
+        _ => body.into(),
+    };
+    conn.engine.metrics.sent_polling(body.len());
+    let mut response = Response::new(Body::from(body));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    if conn.jsonp.is_some() {
+        // It is a script and nothing else, whatever a browser might find in it.
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    }
+    *response.headers_mut() = headers;
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response

@@ -2,8 +2,6 @@
 
 use std::borrow::Cow;
 
-use axum::body::Body;
-use http::{HeaderValue, Response, header};
 use sockeye_proto::{
     eio::{
         jsonp,
@@ -26,24 +24,14 @@ pub(super) fn one(packet: &[u8]) -> Vec<u8> {
 }
 
 /// The body and type of an answer with this payload.
-pub(super) fn answer(conn: &Conn, payload: Vec<u8>) -> Response<Body> {
-    let Some(index) = conn.jsonp else {
-        // Octets begin with a byte that no text begins with.
-        let octets = payload.first().is_some_and(|first| *first <= 1);
-        let kind = if octets { "application/octet-stream" } else { "text/plain; charset=UTF-8" };
-        return response(payload.into(), kind);
-    };
-    let script = index.script(&String::from_utf8_lossy(&payload));
-    let mut response = response(script.into(), "text/javascript; charset=UTF-8");
-    // It is a script and nothing else, whatever a browser might find in it.
-    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    response
-}
-
-fn response(body: Body, kind: &'static str) -> Response<Body> {
-    let mut response = Response::new(body);
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    response
+pub(super) fn answer(conn: &Conn, payload: Vec<u8>) -> (Vec<u8>, &'static str) {
+    if let Some(index) = conn.jsonp {
+        let script = index.script(&String::from_utf8_lossy(&payload));
+        return (script.into(), "text/javascript; charset=UTF-8");
+    }
+    // Octets begin with a byte that no text begins with.
+    let octets = payload.first().is_some_and(|first| *first <= 1);
+    (payload, if octets { "application/octet-stream" } else { "text/plain; charset=UTF-8" })
 }
 
 /// What a client posted, without what is around it.

@@ -10,8 +10,7 @@ use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use sha1::{Digest, Sha1};
 use sockeye_proto::{
-    eio::{Opening, TransportKind, packet::Packet as EioPacket, request::RequestError, session::Lane},
-    id::Sid,
+    eio::{TransportKind, packet::Packet as EioPacket, request::RequestError, session::Lane},
     ws::{Decoder, Flow, Frame, Opcode, close_frame, write_frame},
 };
 use tokio::{
@@ -19,11 +18,10 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::{Endpoint, error_text, open_text, refuse};
+use super::{Newcomer, error_text, open_text, refuse};
 use crate::{
     conn::{
         Conn, Received,
-        handshake::Handshake,
         outbox::{Item, Sink},
         task::{self, Reader, Stream},
     },
@@ -33,6 +31,10 @@ use crate::{
 };
 
 /// Whether a request wants to become a WebSocket.
+///
+/// What it offers in `Sec-WebSocket-Extensions` is not looked at: see [`ServerBuilder::compression_threshold`] for why.
+///
+/// [`ServerBuilder::compression_threshold`]: crate::ServerBuilder::compression_threshold
 pub(crate) fn is_websocket(headers: &HeaderMap) -> bool {
     headers.get(header::UPGRADE).is_some_and(|upgrade| upgrade.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
@@ -108,13 +110,10 @@ impl Wire {
 }
 
 /// Opens a session that is a WebSocket from the start; the answer in any case.
-pub(crate) fn open<B>(
+pub(super) fn open<B>(
     engine: &Arc<Engine>,
-    endpoint: Endpoint,
-    opening: Opening,
     mut request: Request<B>,
-    sid: Sid,
-    handshake: Arc<Handshake>,
+    newcomer: Newcomer,
     own: bool,
 ) -> Result<Response<Body>, Box<Response<Body>>> {
     let (response, upgrade) =
@@ -128,12 +127,12 @@ pub(crate) fn open<B>(
         server.metrics.handshakes_ok[1].inc();
         match Wire::recover(upgraded, !own) {
             Wire::Tcp(stream, first) => {
-                let conn = welcome(&server, endpoint, opening, Sink::Tcp(stream.clone()), sid, &handshake);
+                let conn = welcome(&server, newcomer, Sink::Tcp(stream.clone()));
                 drop(server);
                 task::run(conn, stream, Reader::new(Decoder::new()), first).await;
             }
             Wire::Other(stream) => {
-                let conn = welcome(&server, endpoint, opening, Sink::Stream, sid, &handshake);
+                let conn = welcome(&server, newcomer, Sink::Stream);
                 drop(server);
                 Box::pin(task::run_stream(conn, stream, Reader::new(Decoder::new()), Vec::new())).await;
             }
@@ -142,15 +141,8 @@ pub(crate) fn open<B>(
     Ok(response)
 }
 
-fn welcome(
-    engine: &Arc<Engine>,
-    endpoint: Endpoint,
-    opening: Opening,
-    sink: Sink,
-    sid: Sid,
-    handshake: &Arc<Handshake>,
-) -> Arc<Conn> {
-    let conn = Conn::open(engine, endpoint, opening, sink, sid, handshake);
+fn welcome(engine: &Arc<Engine>, newcomer: Newcomer, sink: Sink) -> Arc<Conn> {
+    let conn = newcomer.enter(engine, sink);
     // The task that comes next sends it: no need to wake a flusher.
     conn.outbox.claim();
     let text = format!("0{}", open_text(&conn));

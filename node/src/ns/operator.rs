@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use sockeye_proto::{
     bus::Target,
     id::{RequestId, SocketId},
+    prepared::Packet,
     sio::{Args, IntoArgs},
 };
 
@@ -41,6 +42,7 @@ pub struct Broadcast {
     addressed: bool,
     local: bool,
     volatile: bool,
+    compress: bool,
     timeout: Duration,
 }
 
@@ -53,6 +55,7 @@ impl Broadcast {
             addressed: false,
             local: false,
             volatile: false,
+            compress: true,
             timeout: DEFAULT_ACK_TIMEOUT,
         }
     }
@@ -82,6 +85,14 @@ impl Broadcast {
         self
     }
 
+    /// Whether long-polling answers that carry the event may be compressed; true if not said. An answer is compressed if one of its
+    /// packets may be. Say false for events in which a secret stands beside something that others choose: how short it becomes
+    /// tells a listener about the secret (BREACH). Holds for clients of this node; send such events to clients of other nodes from there.
+    pub fn compress(mut self, compress: bool) -> Self {
+        self.compress = compress;
+        self
+    }
+
     /// How long to wait for acks; 10 s if not said.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -99,7 +110,7 @@ impl Broadcast {
     /// Sends an event to all targets: local ones now, others over the bus.
     pub fn emit(self, event: &str, args: impl IntoArgs) -> Sent {
         let packet = match event_packet(&self.ns.path, event, args, None) {
-            Ok(packet) => packet,
+            Ok(packet) => Packet { compress: self.compress, ..packet },
             Err(error) => return Sent::failed(error),
         };
         if self.nobody() {

@@ -4,7 +4,7 @@ use std::net::TcpListener;
 
 use crate::process::{Node, run};
 
-const OPTIONS: [&str; 40] = [
+const OPTIONS: [&str; 46] = [
     "listen",
     "admin-listen",
     "bus",
@@ -26,6 +26,12 @@ const OPTIONS: [&str; 40] = [
     "transports",
     "parser",
     "no-upgrades",
+    "trusted-proxies",
+    "proxy-protocol",
+    "max-handshakes-per-address",
+    "max-connections-per-address",
+    "cookie",
+    "compression-threshold",
     "limits-mode",
     "max-attachments",
     "max-json-depth",

@@ -54,6 +54,7 @@ fn builder(builder: ServerBuilder, chat: Chat) -> ServerBuilder {
     let builder = ServerBuilder::initial_headers(builder, |_, _| ());
     let builder = ServerBuilder::response_headers(builder, |_, _| ());
     let builder = ServerBuilder::response_header(builder, "a", "b");
+    let builder = ServerBuilder::compression_threshold(builder, 1024);
     let builder = ServerBuilder::trusted_proxies(builder, TrustedProxies::none());
     ServerBuilder::engine_io(builder, "/engine.io/", |endpoint| {
         let endpoint = Endpoint::on_open(endpoint, async |_| ());
@@ -147,6 +148,8 @@ async fn io(io: &Io, params: Params) -> Result<(), EmitError> {
 
 async fn broadcast(io: &Io) -> Result<(), CallError> {
     let all = || io.all();
+    let some = Broadcast::compress(all(), false);
+    some.emit("a", ());
     let some = Broadcast::volatile(Broadcast::local(Broadcast::except(Broadcast::to(all(), "a"), "b")));
     Sent::reached(&Broadcast::emit(Broadcast::timeout(some, Duration::ZERO), "a", ()));
     Broadcast::send(all(), ()).await?;

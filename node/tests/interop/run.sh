@@ -16,7 +16,7 @@ pythons() { (cd python && ../.venv/bin/python -m pytest "$@"); }
 suite() {
   case $1 in
     javascript) javascript 2 js/rows.test.mjs js/nginx.test.mjs js/namespaces.test.mjs js/disconnects.test.mjs js/server.test.mjs js/hostile.test.mjs ;;
-    clients) javascript 2 js/versions.test.mjs js/msgpack.test.mjs js/java.test.mjs ;;
+    clients) javascript 2 js/versions.test.mjs js/msgpack.test.mjs js/java.test.mjs js/engineio.test.mjs js/eio3.test.mjs ;;
     python) pythons test_rows.py test_namespaces.py ;;
     emitters) pythons test_emitters.py ;;
     bridge) pythons test_bridge.py ;;

@@ -93,6 +93,49 @@ async fn in_an_axum_application_beside_its_own_routes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_routers_that_take_a_part_of_the_path_away() {
+    let (nested, _) = build(|server| server.path("/live/socket.io/")).await;
+    let (inner, _) = build(|server| server).await;
+    let app = Router::new()
+        .nest_service("/live/socket.io", nested.service())
+        .nest("/api", Router::new().route_service("/socket.io/", inner.service()));
+    let listener = listen().await;
+    let addr = listener.local_addr().unwrap();
+    let serving = tokio::spawn(async move { axum::serve(listener, app).await });
+    let mut http = Http::connect(addr).await;
+    for target in ["/live/socket.io/?EIO=4&transport=polling", "/live/socket.io?EIO=4&transport=polling"] {
+        assert_eq!(http.get(target).await.status, 200, "{target}");
+    }
+    assert_eq!(http.get("/live/socket.io/x?EIO=4&transport=polling").await.status, 404);
+    assert_eq!(nested.io().connections(), 2);
+    assert_eq!(http.get("/api/socket.io/?EIO=4&transport=polling").await.status, 200);
+    assert_eq!(inner.io().connections(), 1);
+    let mut client = Client::open_at(addr, "/live/socket.io/").await;
+    client.join("/", "").await;
+    client.sync().await;
+    serving.abort();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_application_that_speaks_tls_itself() {
+    let (server, _) = build(|server| server).await;
+    for (service, scheme) in [(server.service(), "http"), (server.service().over_tls(), "https")] {
+        let app = Router::new().route_service("/socket.io/", service);
+        let listener = listen().await;
+        let addr = listener.local_addr().unwrap();
+        let serving = tokio::spawn(async move { axum::serve(listener, app).await });
+        for page in ["http", "https"] {
+            let origin = format!("{page}://test");
+            let headers = [("origin", &*origin)];
+            let mut http = Http::connect(addr).await;
+            let answer = http.request("GET", "/socket.io/?EIO=4&transport=polling", &headers, b"").await;
+            assert_eq!(answer.status == 200, page == scheme, "{origin} on {scheme}");
+        }
+        serving.abort();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_application_behind_the_servers_own_accept_loop() {
     let (server, _lines) = build(|server| server).await;
     let app = Router::new().route(

@@ -8,6 +8,7 @@
 mod support;
 
 mod acks;
+mod addresses;
 mod arguments;
 mod background;
 mod builder;
@@ -15,6 +16,7 @@ mod catch_all;
 mod chaos;
 mod classes;
 mod cluster;
+mod compression;
 mod connect;
 mod cors;
 mod dynamic;
@@ -30,6 +32,7 @@ mod middleware;
 mod parsers;
 mod polling;
 mod proxies;
+mod proxy_protocol;
 mod reasons;
 mod refusals;
 mod rooms;

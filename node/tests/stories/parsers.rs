@@ -41,7 +41,13 @@ fn encode(packet: &Packet) -> Vec<u8> {
 }
 
 fn connect(namespace: &str) -> Vec<u8> {
-    encode(&Packet { kind: PacketKind::Connect, namespace: namespace.into(), id: None, body: Body::None })
+    encode(&Packet {
+        kind: PacketKind::Connect,
+        namespace: namespace.into(),
+        id: None,
+        body: Body::None,
+        compress: true,
+    })
 }
 
 fn event(name: &str, args: &Args, id: Option<u64>) -> Vec<u8> {

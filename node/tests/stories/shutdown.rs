@@ -261,3 +261,26 @@ async fn a_client_that_does_not_read_does_not_hold_up_the_end_for_ever() {
     assert!(["server shutting down 1", "slow 1"].contains(&&*lines.next().await));
     assert_ne!(client.next().await, Frame::Closed(None), "what had left can be read");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_that_never_come_do_not_hold_up_the_end() {
+    let long = Duration::from_secs(3600);
+    let (log, _lines) = log();
+    let node =
+        TestServer::start(|server| handlers(server, log).request_timeout(long).shutdown_timeout(long)).await;
+    let mut half = Http::connect(node.addr).await;
+    half.write(b"GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nhost: x\r\n").await;
+    let _nothing = Http::connect(node.addr).await;
+    let mut idle = Http::connect(node.addr).await;
+    assert_eq!(idle.get("/elsewhere").await.status, 404);
+    let mut again = Http::connect(node.addr).await;
+    assert_eq!(again.get("/elsewhere").await.status, 404);
+    again.write(b"POST /socket.io/").await;
+    // A body that does not come, of a session.
+    let client = Polling::connect(node.addr).await;
+    let mut post = Http::connect(node.addr).await;
+    let head = format!("POST {} HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n42", client.target());
+    post.write(head.as_bytes()).await;
+    node.stop().await;
+    half.ended().await;
+}

@@ -71,10 +71,7 @@ impl<'a> Packet<'a> {
     #[inline]
     pub fn decode_text_v3(text: &'a str) -> Result<Self, DecodeError> {
         match text.as_bytes() {
-            [b'b', b'4', ..] => BASE64
-                .decode(&text[2..])
-                .map(|bytes| Self::Binary(Cow::Owned(bytes)))
-                .map_err(|_| DecodeError::BadBase64),
+            [b'b', b'4', ..] => decode_base64(&text[2..]),
             [b'b', ..] => Err(DecodeError::UnknownPacket),
             _ => Self::decode_text(text),
         }

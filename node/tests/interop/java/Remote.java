@@ -25,8 +25,10 @@ public class Remote {
     private static final Map<String, Socket> sockets = new ConcurrentHashMap<>();
     private static final Map<Integer, Ack> acks = new ConcurrentHashMap<>();
     private static final AtomicInteger lastAck = new AtomicInteger();
+    private static int version;
 
     public static void main(String[] args) throws Exception {
+        version = Integer.parseInt(args[0]);
         BufferedReader in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
         for (String line = in.readLine(); line != null; line = in.readLine()) {
             JSONObject order = new JSONObject(line);
@@ -68,8 +70,8 @@ public class Remote {
         options.transports = strings(order.getJSONArray("transports"));
         options.query = order.optString("query", null);
         JSONObject auth = order.optJSONObject("auth");
-        if (auth != null) {
-            // Only version 2 has it. It says that it wants text, and takes anything.
+        if (auth != null && version > 1) {
+            // It says that it wants text, and takes anything.
             Map<String, Object> map = new ConcurrentHashMap<>();
             for (Iterator<?> keys = auth.keys(); keys.hasNext(); ) {
                 String key = (String) keys.next();

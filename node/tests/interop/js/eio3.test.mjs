@@ -16,14 +16,14 @@ after(async () => {
 });
 
 const clients = {
-  "socket.io-client 1.7": { version: 1 },
-  "socket.io-client 2": { version: 2 },
-  "Java client 1": { open: java.open },
-  "python-socketio 4": { open: python.open },
+  "socket.io-client 1.7": { version: 1, kind: { protocol: "3" } },
+  "socket.io-client 2": { version: 2, kind: { protocol: "3" } },
+  "Java client 1": { open: java.open, kind: { protocol: "3", textRefusals: true } },
+  "python-socketio 4": { open: python.open, kind: { protocol: "3" } },
 };
 for (const [name, library] of Object.entries(clients)) {
   for (const mode of modes) {
-    suite(`${name}, ${mode}, one node`, [...rows, ...namespaceRows], () => new Placement(cluster, "/", () => ({ url: cluster.nodes[0], node: 0, mode, protocol: "3", ...library })));
+    suite(`${name}, ${mode}, one node`, [...rows, ...namespaceRows], () => new Placement(cluster, "/", () => ({ url: cluster.nodes[0], node: 0, mode, ...library })));
     suite(`${name} and socket.io-client 4, ${mode} first, then the others, across nodes`, rows, () =>
       new Placement(cluster, "/custom", (index) => ({ url: cluster.nodes[index % 2], node: index % 2, mode: turn(mode, index), ...(index % 3 === 1 ? {} : library) })),
     );

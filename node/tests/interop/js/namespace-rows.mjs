@@ -1,12 +1,16 @@
 // The namespaces of the acceptance app beside the table, as entries like those of rows.mjs.
 import assert from "node:assert/strict";
 
+import { until } from "./support/wait.mjs";
+
 const bytes = Buffer.from([0, 0x1e, 0xff]);
 
 /** What a client of that kind is told when the server refuses with a message, and perhaps data: until Engine.IO 3 one of the two. */
 async function refused(t, options, { message, data }) {
+  // What is no text, this client drops.
+  if (t.kind.textRefusals && (data || message === "Invalid namespace")) return;
   const told = await t.open(options).then(() => assert.fail("it was accepted"), (error) => error.refusal ?? error);
-  if (t.protocol === "4") {
+  if ((t.kind.protocol ?? "4") === "4") {
     assert.equal(told.message, message);
     assert.deepEqual(told.data, data);
   } else {
@@ -40,6 +44,16 @@ export const namespaceRows = [
   {
     name: "/gone: Invalid namespace",
     run: (t) => refused(t, { namespace: "/gone" }, { message: "Invalid namespace" }),
+  },
+  {
+    name: "/class: the class answers, and hears who leaves",
+    async run(t) {
+      const client = await t.open({ namespace: "/class" });
+      for (const args of [[], ["there"], [1, bytes, null]]) assert.deepEqual(await client.call("hello", ...args), [["class", ...args]]);
+      const before = await t.metric(client, "acceptance_class_disconnects_total");
+      client.close();
+      await until("it is counted", async () => (await t.metric(client, "acceptance_class_disconnects_total")) === before + 1);
+    },
   },
   {
     name: "/dyn-…: what matched is told, and each is a namespace of its own",

@@ -71,7 +71,8 @@ export const rows = [
     name: "message: a large one, text and binary",
     async run(t) {
       const a = await t.open();
-      const large = [`${"ä".repeat(150_000)}`, Buffer.alloc(300_000, 7)];
+      // Python writes six bytes for such a letter, and polling four for three bytes.
+      const large = ["ä".repeat(80_000), Buffer.alloc(300_000, 7)];
       assert.deepEqual(await a.call("message-with-ack", ...large), large);
     },
   },

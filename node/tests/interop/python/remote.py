@@ -39,6 +39,9 @@ class Client(socketio.Client):
         super().__init__(reconnection=False)
         self.name, self.namespace, self.answered, self.left = name, namespace, set(), False
         self.joined = queue.Queue()
+        # A thread for every message, which is its default, mixes up their order.
+        trigger = self.eio._trigger_event
+        self.eio._trigger_event = lambda *args, **options: trigger(*args, **{**options, "run_async": False})
 
     def _handle_connect(self, namespace):
         super()._handle_connect(namespace)

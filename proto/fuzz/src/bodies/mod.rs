@@ -10,6 +10,7 @@ pub mod bus;
 pub mod eio;
 pub mod eio_v3;
 pub mod msgpack;
+pub mod proxy;
 pub mod sio;
 pub mod ws;
 
@@ -31,6 +32,7 @@ pub const ALL: &[(&str, Body)] = &[
     ("sio_binary", sio::binary),
     ("msgpack_packet", msgpack::packet),
     ("msgpack_written", msgpack::written),
+    ("proxy_header", proxy::header),
     ("native_envelope", bus::native_envelope),
     ("python_envelope", bus::python_envelope),
 ];

@@ -39,7 +39,8 @@ pub(super) struct Writer<'l> {
 impl<'l> Writer<'l> {
     /// `size` is that of the whole message.
     pub(super) fn new(size: usize, limits: &'l Limits) -> Self {
-        let json = Vec::with_capacity(size + size / 4 + 8);
+        // Most of a large message may be binary.
+        let json = Vec::with_capacity((size + size / 4).min(1024));
         let room = limits.max_json_values;
         Self { limits, json, binaries: Vec::new(), size, room, lookalike: false, open: SmallVec::new() }
     }
@@ -58,13 +59,14 @@ impl<'l> Writer<'l> {
     }
 
     /// What was written: JSON and the binary in it.
-    pub(super) fn into_parts(self) -> Result<(Bytes, Vec<Bytes>), DecodeError> {
+    pub(super) fn into_parts(mut self) -> Result<(Bytes, Vec<Bytes>), DecodeError> {
         if self.lookalike && !self.binaries.is_empty() {
             return Err(DecodeError::BadPlaceholder);
         }
         if self.size > self.limits.max_json_len {
             return Err(DecodeError::JsonTooLong);
         }
+        self.json.shrink_to_fit();
         Ok((self.json.into(), self.binaries))
     }
 

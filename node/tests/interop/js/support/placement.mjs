@@ -7,16 +7,16 @@ import { metric } from "./cluster.mjs";
 let rooms = 0;
 
 export class Placement {
-  /** `place(index)` says for the client of that number: { url, node?, protocol?, open?, ...options of open }. */
+  /** `place(index)` says for the client of that number: { url, node?, kind?, open?, ...options of open }. */
   constructor(cluster, namespace, place) {
     Object.assign(this, { cluster, namespace, place, clients: [] });
   }
-  /** The version of Engine.IO that the next client speaks. */
-  get protocol() {
-    return this.place(this.clients.length).protocol ?? "4";
+  /** What is special about the next client. */
+  get kind() {
+    return this.place(this.clients.length).kind ?? {};
   }
   async open(options = {}) {
-    const { url, node, protocol, open: opened = open, ...placed } = this.place(this.clients.length);
+    const { url, node, kind, open: opened = open, ...placed } = this.place(this.clients.length);
     const client = await opened(url, { namespace: this.namespace, ...this.cluster.client, ...placed, ...options });
     this.clients.push(client);
     client.mode = placed.mode;

@@ -67,7 +67,7 @@ export class Remote {
 export class RemoteProcess extends Remote {
   /** Version 1 (Engine.IO 3) or 2 (Engine.IO 4) of the Java client. */
   static java(version) {
-    const args = ["-XX:TieredStopAtLevel=1", "-cp", join(interop, `java/lib/${version}/*`), join(interop, "java/Remote.java")];
+    const args = ["-XX:TieredStopAtLevel=1", "-cp", join(interop, `java/lib/${version}/*`), join(interop, "java/Remote.java"), String(version)];
     return new RemoteProcess("java", args, version === 1 ? { protocol: "3", authBy: "query" } : {});
   }
   /** A version of python-socketio, and what came with it; without one, the newest, for Engine.IO alone. */
