@@ -4,7 +4,7 @@ use std::net::TcpListener;
 
 use crate::process::{Node, run};
 
-const OPTIONS: [&str; 46] = [
+const OPTIONS: [&str; 47] = [
     "listen",
     "admin-listen",
     "bus",
@@ -26,6 +26,7 @@ const OPTIONS: [&str; 46] = [
     "transports",
     "parser",
     "no-upgrades",
+    "eio3",
     "trusted-proxies",
     "proxy-protocol",
     "max-handshakes-per-address",
