@@ -174,18 +174,39 @@ impl Cors {
         if origins.next().is_some() {
             return Origin::Refused;
         }
+        if self.allows(text, head, proxies) { Origin::Allowed(origin.clone()) } else { Origin::Refused }
+    }
+
+    fn allows(&self, origin: &str, head: &RequestHead<'_>, proxies: Option<&TrustedProxies>) -> bool {
         let listed = match &self.allowed {
-            Allowed::Any => !text.is_empty(),
+            Allowed::Any => !origin.is_empty(),
             Allowed::Listed(sites) => {
-                Site::parse(text).is_some_and(|site| sites.iter().any(|listed| site.is(&listed.borrowed())))
+                Site::parse(origin).is_some_and(|site| sites.iter().any(|listed| site.is(&listed.borrowed())))
             }
-            Allowed::Predicate(allows) => allows(text, head),
+            Allowed::Predicate(allows) => allows(origin, head),
             Allowed::Own | Allowed::Unchecked => false,
         };
-        if listed || is_own(head, text, proxies.is_none()) {
-            return Origin::Allowed(origin.clone());
+        listed || is_own(head, origin, proxies.is_none())
+    }
+
+    /// Checks the page that asks for a script (JSONP). Browsers let every page do that, with cookies and without an
+    /// `Origin` header; they say where they come from in `Referer`, and newer ones in `Sec-Fetch-Site` that it is elsewhere.
+    pub(crate) fn allows_script(&self, head: &RequestHead<'_>, proxies: Option<&TrustedProxies>) -> bool {
+        let headers = head.headers();
+        if matches!(self.allowed, Allowed::Any | Allowed::Unchecked) || headers.contains_key(header::ORIGIN) {
+            return true;
         }
-        Origin::Refused
+        let page = headers.get(header::REFERER).and_then(|page| page.to_str().ok()).and_then(|page| {
+            let host = page.find("://")? + 3;
+            let end = page[host..].find(['/', '?', '#']).map_or(page.len(), |at| host + at);
+            page.get(..end)
+        });
+        match page {
+            Some(origin) => self.allows(origin, head, proxies),
+            None => !headers
+                .get("sec-fetch-site")
+                .is_some_and(|site| matches!(site.as_bytes(), b"cross-site" | b"same-site")),
+        }
     }
 
     /// Adds what the browser wants to see to a response.

@@ -70,13 +70,7 @@ where
     let origin = options.cors.check(&head, options.proxies.as_ref());
     let extra = options.hooks.headers(&head);
     let mut response = match *request.method() {
-        _ if origin == Origin::Refused => {
-            engine.metrics.handshake("unknown", "forbidden_origin");
-            error_text(
-                StatusCode::BAD_REQUEST,
-                r#"{"code":3,"message":"Bad request: this origin is not allowed"}"#.into(),
-            )
-        }
+        _ if origin == Origin::Refused => forbidden_origin(engine, "unknown"),
         http::Method::OPTIONS => {
             let mut response = Response::new(Body::empty());
             *response.status_mut() = StatusCode::NO_CONTENT;
@@ -184,6 +178,9 @@ where
     let wanted = wanted_encoding(engine, request.headers());
     let (handshake, initial) = {
         let head = RequestHead::new(&request, arrival, options.proxies.as_ref());
+        if opening.jsonp.is_some() && !options.cors.allows_script(&head, options.proxies.as_ref()) {
+            return forbidden_origin(engine, name);
+        }
         (Arc::new(Handshake::new(&head)), options.hooks.initial_headers(&head))
     };
     let slot = match Slot::take(engine, handshake.client_addr(), name) {
@@ -241,6 +238,15 @@ impl Newcomer {
 /// How an answer may be compressed.
 fn wanted_encoding(engine: &Engine, headers: &HeaderMap) -> Option<Encoding> {
     engine.config.http.compression.and_then(|_| Encoding::wanted(headers))
+}
+
+/// The web page that sent the request may not.
+fn forbidden_origin(engine: &Engine, transport: &str) -> Response<Body> {
+    engine.metrics.handshake(transport, "forbidden_origin");
+    error_text(
+        StatusCode::BAD_REQUEST,
+        r#"{"code":3,"message":"Bad request: this origin is not allowed"}"#.into(),
+    )
 }
 
 /// The JSON of the OPEN packet.

@@ -1,7 +1,9 @@
 //! Clients that load scripts and submit forms.
 
+use sockeye::Cors;
+
 use super::start;
-use crate::support::{Http, old_polling::OldPolling};
+use crate::support::{Http, TestServer, old_polling::OldPolling};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn answers_are_scripts_and_posts_are_forms() {
@@ -61,5 +63,36 @@ async fn what_is_no_form_ends_the_session() {
         lines.expect("parse error").await;
         client.is_gone().await;
     }
+    node.stop().await;
+}
+
+/// A script needs no permission of CORS, and brings cookies: a page that may not connect must not get one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn foreign_pages_get_no_script() {
+    let node = TestServer::start(|server| {
+        server.allow_eio3(true).cors(Cors::origins(["https://friend.example"])).namespace("/", |ns| ns)
+    })
+    .await;
+    let mut http = Http::connect(node.addr).await;
+    for (headers, status) in [
+        (&[][..], 200),
+        (&[("referer", "http://test/page?x")], 200),
+        (&[("referer", "https://friend.example")], 200),
+        (&[("referer", "https://friend.example/page#x"), ("sec-fetch-site", "cross-site")], 200),
+        (&[("sec-fetch-site", "same-origin")], 200),
+        (&[("sec-fetch-site", "none")], 200),
+        (&[("referer", "https://friend.example.evil.example/")], 400),
+        (&[("referer", "https://evil.example/http://test/")], 400),
+        (&[("sec-fetch-site", "cross-site")], 400),
+        (&[("sec-fetch-site", "same-site")], 400),
+        (&[("origin", "https://evil.example"), ("referer", "http://test/")], 400),
+    ] {
+        let answer = http.request("GET", "/socket.io/?EIO=3&transport=polling&j=0", headers, b"").await;
+        assert_eq!(answer.status, status, "{headers:?}");
+    }
+    // Others have no need of it: their browsers ask first.
+    let evil = [("referer", "https://evil.example/")];
+    let answer = http.request("GET", "/socket.io/?EIO=3&transport=polling", &evil, b"").await;
+    assert_eq!(answer.status, 200);
     node.stop().await;
 }
