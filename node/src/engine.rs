@@ -18,7 +18,7 @@ use sockeye_proto::{
     id::{NodeId, Sid, SidKeys, SocketId},
     name::NamespacePath,
     prepared::Packet,
-    sio::{Args, Parsers},
+    sio::Parsers,
 };
 use tokio::sync::Notify;
 
@@ -273,8 +273,7 @@ impl Engine {
     pub(crate) fn ask_local(
         &self,
         ns: &Namespace,
-        event: &str,
-        args: &Args,
+        packet: Packet,
         target: &Target,
         ttl: Duration,
         sink: Arc<dyn AckSink>,
@@ -296,7 +295,7 @@ impl Engine {
                 false
             }
         });
-        ns.push_all(self, Packet::event(ns.path.clone(), event, args.clone(), Some(id)), &sockets);
+        ns.push_all(self, Packet { id: Some(id), ..packet }, &sockets);
         Asked { id, recipients, refused }
     }
 }

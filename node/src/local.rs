@@ -48,7 +48,8 @@ impl Local for Engine {
         if ns.is_watched() {
             ns.show_broadcast(self, &Packet::event(ns.path.clone(), event, args.clone(), None), target);
         }
-        self.ask_local(&ns, event, args, target, ttl, sink).recipients
+        let packet = Packet::event(ns.path.clone(), event, args.clone(), None);
+        self.ask_local(&ns, packet, target, ttl, sink).recipients
     }
 
     fn join(&self, namespace: &str, target: &Target, rooms: &[RoomName]) -> usize {

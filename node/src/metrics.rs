@@ -241,7 +241,9 @@ impl Metrics {
             self.namespace_connects.with_label_values(&[result]);
         }
         for transport in ["polling", "websocket"] {
-            for result in ["unknown_sid", "other_node", "bad_request", "draining"] {
+            for result in
+                ["unknown_sid", "other_node", "bad_request", "draining", "forbidden", "address_limit"]
+            {
                 self.handshakes.with_label_values(&[transport, result]);
             }
         }

@@ -81,7 +81,7 @@ impl SocketInner {
         });
         let headers =
             fields.headers.iter().filter_map(|name| Some((name.clone(), handshake.header(name)?))).collect();
-        let data = if fields.data { self.shared_data().map(|data| data.0.to_string()) } else { None };
+        let data = if fields.data { self.shared_data() } else { None };
         Some(SocketInfo { id: self.id.to_string(), rooms, connection, url, headers, data })
     }
 }

@@ -8,6 +8,7 @@ pub(crate) mod builder;
 pub(crate) mod class;
 pub(crate) mod connect;
 pub(crate) mod context;
+mod data;
 pub(crate) mod describe;
 pub(crate) mod extract;
 pub(crate) mod fetch;

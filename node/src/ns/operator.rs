@@ -135,10 +135,14 @@ impl Broadcast {
 
     /// Sends an event that every target has to answer, and returns the answers as they come.
     ///
+    /// In a cluster with python-socketio nodes only the answers for a single client end before the time is over: those nodes
+    /// do not say how many clients of theirs were asked, so more answers may follow at any time.
+    ///
     /// # Errors
     /// The event cannot be sent at all.
     pub fn emit_with_ack(self, event: &str, args: impl IntoArgs) -> Result<Acks, EmitError> {
         let packet = event_packet(&self.ns.path, event, args, None)?;
+        let packet = Packet { compress: self.compress, ..packet };
         let args = packet.args().cloned().unwrap_or_default();
         let (mut acks, sender) = Acks::new(self.timeout);
         if self.nobody() {
@@ -146,7 +150,7 @@ impl Broadcast {
         }
         self.ns.show_broadcast(&self.engine, &packet, &self.target);
         let sink = LocalSink::new(self.engine.node, sender.clone());
-        let asked = self.engine.ask_local(&self.ns, event, &args, &self.target, self.timeout, sink);
+        let asked = self.engine.ask_local(&self.ns, packet, &self.target, self.timeout, sink);
         acks.asked_here(asked, &self.ns);
         if self.is_remote() {
             acks.expect_others();

@@ -3,6 +3,7 @@
 //! Sharded by socket, not by room: joining, leaving and disconnecting take exactly one lock, a huge room is never held by
 //! one lock for its whole fan-out, and a reconnect storm into one hot room is spread over all shards.
 
+mod members;
 mod page;
 
 use std::{
@@ -18,57 +19,8 @@ use sockeye_proto::{bus::Target, id::SocketId, name::RoomName};
 
 use super::socket::SocketInner;
 use crate::limits::{Guard, Limit};
+use members::Members;
 pub(crate) use page::Page;
-
-/// From this many members on a position map makes leaving independent of the room's size.
-const MAPPED: usize = 64;
-
-/// The members of one room in one shard, as slot numbers.
-#[derive(Debug, Default)]
-struct Members {
-    list: Vec<u32>,
-    /// Boxed, because nearly all rooms are small and have none.
-    #[allow(clippy::box_collection)]
-    positions: Option<Box<HashMap<u32, u32>>>,
-}
-
-impl Members {
-    fn insert(&mut self, slot: u32) {
-        if let Some(positions) = &mut self.positions {
-            positions.insert(slot, self.list.len() as u32);
-        }
-        self.list.push(slot);
-        if self.positions.is_none() && self.list.len() > MAPPED {
-            self.positions =
-                Some(Box::new(self.list.iter().enumerate().map(|(at, slot)| (*slot, at as u32)).collect()));
-        }
-    }
-
-    fn contains(&self, slot: u32) -> bool {
-        match &self.positions {
-            Some(positions) => positions.contains_key(&slot),
-            None => self.list.contains(&slot),
-        }
-    }
-
-    fn remove(&mut self, slot: u32) {
-        let at = match &mut self.positions {
-            Some(positions) => positions.remove(&slot).map(|at| at as usize),
-            None => self.list.iter().position(|member| *member == slot),
-        };
-        let Some(at) = at else { return };
-        self.list.swap_remove(at);
-        if let (Some(moved), Some(positions)) = (self.list.get(at), &mut self.positions) {
-            positions.insert(*moved, at as u32);
-        }
-        if self.list.len() < MAPPED / 4 {
-            self.positions = None;
-            if self.list.capacity() > 4 * MAPPED {
-                self.list.shrink_to(MAPPED);
-            }
-        }
-    }
-}
 
 /// The id of a socket by its key, so that a client is found by what it takes for its id.
 #[derive(Debug)]

@@ -11,7 +11,6 @@ use std::{
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use serde::{Serialize, de::DeserializeOwned};
 use sockeye_proto::{
     Time,
     eio::{Protocol, TransportKind},
@@ -36,7 +35,7 @@ use crate::{
         handshake::Handshake,
         outbox::{Item, Pushed},
     },
-    error::{CallError, DataError},
+    error::CallError,
     io::Io,
     limits::Limit,
     log,
@@ -356,11 +355,6 @@ impl SocketInner {
         }
     }
 
-    /// What the application stored for others to see.
-    pub(crate) fn shared_data(&self) -> Option<Arc<SharedData>> {
-        self.session.get()
-    }
-
     pub(crate) fn rooms(&self) -> Vec<RoomName> {
         match self.ns.rooms.of(&self.id) {
             Some(rooms) => rooms,
@@ -446,6 +440,12 @@ impl Socket {
         Unicast::new(self).volatile()
     }
 
+    /// Whether the long-polling answer that carries what is sent may be compressed: `socket.compress(false).emit("token", &token)`. See
+    /// [`Broadcast::compress`](crate::Broadcast::compress).
+    pub fn compress(&self, compress: bool) -> Unicast<'_> {
+        Unicast::new(self).compress(compress)
+    }
+
     /// How long to wait for the client's answer: `socket.timeout(two_seconds).call("sure?", ())`.
     pub fn timeout(&self, timeout: Duration) -> Unicast<'_> {
         Unicast::new(self).timeout(timeout)
@@ -509,54 +509,7 @@ impl Socket {
     pub fn disconnect(&self, close: bool) {
         self.0.disconnect(close);
     }
-
-    /// Stores a value that every node can see: [`RemoteSocket::data`](crate::RemoteSocket::data). The value before is
-    /// replaced. Unlike [`session`](Self::session) values it is kept as JSON, of 64 KiB at the most.
-    ///
-    /// ```
-    /// # use serde::Serialize;
-    /// # use sockeye::{DataError, Io, Socket};
-    /// #[derive(Serialize)]
-    /// struct Player<'a> { name: &'a str, level: u8 }
-    ///
-    /// fn entered(socket: &Socket, name: &str) -> Result<(), DataError> {
-    ///     socket.set_data(&Player { name, level: 1 })
-    /// }
-    /// # async fn names(io: Io) {
-    /// for player in io.to("arena").fetch_sockets().data().await.value {
-    ///     let Ok(player) = player.data::<serde_json::Value>() else { continue };
-    ///     println!("{}", player["name"]);
-    /// }
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    /// The value cannot be serialised, or is too large; the value before stays.
-    pub fn set_data(&self, data: &impl Serialize) -> Result<(), DataError> {
-        let text = serde_json::to_string(data)?;
-        if text.len() > DATA_MOST {
-            return Err(DataError::TooLarge { size: text.len(), most: DATA_MOST });
-        }
-        self.save_session(SharedData(text.into()));
-        Ok(())
-    }
-
-    /// The value that [`set_data`](Self::set_data) stored; without one, what `null` is read as.
-    ///
-    /// # Errors
-    /// The stored value is not a `T`.
-    pub fn data<T: DeserializeOwned>(&self) -> Result<T, DataError> {
-        let data = self.0.shared_data();
-        Ok(serde_json::from_str(data.as_deref().map_or("null", |data| &data.0))?)
-    }
 }
-
-/// What [`Socket::set_data`] stored, as JSON. It lives among the socket's session values, so that sockets without any pay
-/// nothing for it.
-pub(crate) struct SharedData(pub(crate) Box<str>);
-
-/// The longest JSON that [`Socket::set_data`] takes, in bytes.
-const DATA_MOST: usize = 64 * 1024;
 
 /// One or several room names.
 pub trait IntoRooms {

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use sockeye_proto::sio::{Args, IntoArgs};
+use sockeye_proto::{
+    prepared::Packet,
+    sio::{Args, IntoArgs},
+};
 
 use super::{
     operator::{Broadcast, DEFAULT_ACK_TIMEOUT},
@@ -25,17 +28,24 @@ use crate::{error::CallError, log, sent::Sent};
 pub struct Unicast<'a> {
     socket: &'a Socket,
     volatile: bool,
+    compress: bool,
     timeout: Duration,
 }
 
 impl<'a> Unicast<'a> {
     pub(crate) fn new(socket: &'a Socket) -> Self {
-        Self { socket, volatile: false, timeout: DEFAULT_ACK_TIMEOUT }
+        Self { socket, volatile: false, compress: true, timeout: DEFAULT_ACK_TIMEOUT }
     }
 
     /// The event may be dropped when the client does not keep up.
     pub fn volatile(mut self) -> Self {
         self.volatile = true;
+        self
+    }
+
+    /// Whether the long-polling answer that carries the event may be compressed; true if not said. See [`Broadcast::compress`].
+    pub fn compress(mut self, compress: bool) -> Self {
+        self.compress = compress;
         self
     }
 
@@ -47,7 +57,8 @@ impl<'a> Unicast<'a> {
 
     /// Everyone else in the namespace, with the same flags.
     pub fn broadcast(self) -> Broadcast {
-        let broadcast = self.socket.io().all().except(self.socket.id().as_str()).timeout(self.timeout);
+        let others = self.socket.io().all().except(self.socket.id().as_str());
+        let broadcast = others.timeout(self.timeout).compress(self.compress);
         if self.volatile { broadcast.volatile() } else { broadcast }
     }
 
@@ -60,7 +71,7 @@ impl<'a> Unicast<'a> {
     pub fn emit(self, event: &str, args: impl IntoArgs) -> Sent {
         let inner = &self.socket.0;
         let packet = match super::event_packet(&inner.ns.path, event, args, None) {
-            Ok(packet) => packet,
+            Ok(packet) => Packet { compress: self.compress, ..packet },
             Err(error) => return Sent::failed(error),
         };
         let engine = &inner.conn.engine;
@@ -82,6 +93,7 @@ impl<'a> Unicast<'a> {
     /// [`CallError::Timeout`], [`CallError::Disconnected`] as soon as the client is gone.
     pub async fn call(self, event: &str, args: impl IntoArgs) -> Result<Args, CallError> {
         let io = self.socket.io();
-        io.to(self.socket.id()).local().timeout(self.timeout).call(event, args).await
+        let this = io.to(self.socket.id()).local().compress(self.compress);
+        this.timeout(self.timeout).call(event, args).await
     }
 }

@@ -127,6 +127,7 @@ async fn io(io: &Io, params: Params) -> Result<(), EmitError> {
     Io::except(io, "a").emit("a", ());
     Io::local(io).emit("a", ());
     Io::of(io, "/");
+    Io::of_any(io, "/");
     Io::param(io, "id");
     Io::namespace(io);
     Io::close_room(io, "a").await;
@@ -155,6 +156,7 @@ async fn broadcast(io: &Io) -> Result<(), CallError> {
     Broadcast::send(all(), ()).await?;
     let mut acks = Broadcast::emit_with_ack(all(), "a", ())?;
     Acks::next(&mut acks).await;
+    Acks::expected(&mut acks).await;
     Acks::asked(&acks);
     Acks::gather(acks).await;
     Broadcast::call(all(), "a", ()).await?;
@@ -202,6 +204,7 @@ async fn socket(socket: &Socket) -> Result<(), CallError> {
     Socket::call(socket, "a", ()).await?;
     Socket::timeout(socket, Duration::ZERO).emit("a", ());
     Socket::volatile(socket).emit("a", ());
+    Socket::compress(socket, false).emit("a", ());
     Socket::broadcast(socket).emit("a", ());
     Socket::local(socket).emit("a", ());
     Socket::to(socket, "a").emit("a", ());

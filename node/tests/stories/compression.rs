@@ -95,6 +95,18 @@ async fn events_with_secrets_are_kept_out_of_it() {
         answers.push(answer.header("content-encoding").is_some());
     }
     assert_eq!(answers, [false, false, true, true, true], "one packet that may is enough");
+    // The same for one client, and where it is asked for an answer.
+    let socket = io.socket(&client.id).unwrap();
+    socket.compress(false).emit("a", &secret);
+    let alone = get(&mut client, Some("gzip")).await;
+    socket.emit("a", &secret);
+    let usual = get(&mut client, Some("gzip")).await;
+    let asking = io.to(client.id.as_str()).compress(false).emit_with_ack("a", &secret).unwrap();
+    let asked = get(&mut client, Some("gzip")).await;
+    let compressed = [&alone, &usual, &asked].map(|answer| answer.header("content-encoding").is_some());
+    assert_eq!(compressed, [false, true, false]);
+    assert!(asked.text().starts_with("42"));
+    drop(asking);
     // On a WebSocket it means nothing.
     let mut websocket = Client::connect(node.addr).await;
     emit(false);

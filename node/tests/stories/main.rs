@@ -20,6 +20,7 @@ mod compression;
 mod connect;
 mod cors;
 mod dynamic;
+mod eio3;
 mod embed;
 mod engineio;
 mod events;

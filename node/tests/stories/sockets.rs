@@ -132,6 +132,60 @@ async fn what_is_known_of_a_socket_is_what_was_asked_for() {
     stop(nodes).await;
 }
 
+/// One question must not bring an answer that is too large for anyone on its way.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_is_bounded_by_bytes() {
+    let nodes = cluster(2, handlers).await;
+    let mut clients = Vec::new();
+    for n in 0..24 {
+        let mut client = Client::connect(nodes[n % 2].addr).await;
+        let data = "x".repeat(60_000);
+        assert_eq!(client.call("data", &format!(r#""{data}""#)).await, json!([null]));
+        clients.push(client);
+    }
+    let io = nodes[0].server.io();
+    let mut pages = io.all().fetch_sockets().data().page_size(10_000).pages();
+    let (mut found, mut count) = (Vec::new(), 0);
+    while let Some(page) = patient("a page", pages.next()).await {
+        for node in nodes.iter().map(|node| node.server.io().node_id()) {
+            let of_node = page.sockets.iter().filter(|socket| socket.node() == node);
+            let bytes: usize = of_node.map(|socket| socket.data_json().unwrap().len()).sum();
+            assert!(bytes <= 256 * 1024 + 60_002, "{bytes}");
+        }
+        found.extend(page.sockets);
+        count += 1;
+    }
+    assert_eq!((ids(&found), count), (set(&clients), 3));
+    stop(nodes).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_namespace_that_this_node_does_not_have_is_that_of_the_others() {
+    let bus = format!("memory://{}", crate::support::server::unique("elsewhere"));
+    let here = TestServer::start(|server| server.bus(bus.clone()).namespace("/", |ns| ns)).await;
+    let there = TestServer::start(|server| server.bus(bus.clone()).namespace("/orders", |ns| ns)).await;
+    until("the nodes to find each other", || {
+        [&here, &there].iter().all(|node| node.server.io().nodes().len() == 1)
+    })
+    .await;
+    let mut client = Client::connect_to(there.addr, "/orders").await;
+    let io = here.server.io();
+    assert!(io.of("/orders").is_none());
+    assert!(io.of_any("/or,ders").is_none(), "no client could say this name");
+    let orders = io.of_any("/orders").unwrap();
+    assert_eq!(orders.all().sockets().await.value, [client.id.clone()]);
+    assert_eq!(patient("the join", orders.all().join("r").into_future()).await.value, 1);
+    assert_eq!(orders.to("r").fetch_sockets().await.value[0].id(), client.id);
+    assert_eq!(orders.to("r").emit("shipped", 7).reached(), 0);
+    client.expect(r#"42/orders,["shipped",7]"#).await;
+    let calling = tokio::spawn(async move { orders.to("r").timeout(PATIENCE).call("q", ()).await });
+    let question = client.text().await;
+    let id = question.strip_prefix("42/orders,").and_then(|rest| rest.strip_suffix(r#"["q"]"#)).unwrap();
+    client.send(&format!("43/orders,{id}[1]")).await;
+    assert_eq!(calling.await.unwrap().unwrap().json(), "[1]");
+    stop(vec![here, there]).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fetched_socket_is_reached_wherever_it_is() {
     let nodes = cluster(2, handlers).await;

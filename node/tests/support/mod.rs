@@ -5,6 +5,8 @@
 
 pub(crate) mod http;
 pub(crate) mod log;
+#[allow(dead_code, reason = "not every test program has old clients")]
+pub(crate) mod old_polling;
 pub(crate) mod polling;
 pub(crate) mod server;
 pub(crate) mod websocket;

@@ -11,9 +11,10 @@
 //! those it decodes are slices of the message.
 //!
 //! # Old and new nodes in one cluster
-//! A newer node may append elements to a header (older ones skip them; where they are missing, newer ones use a default; an
-//! element that is left out at the end is nil when others follow it), append blocks, and send kinds that older ones do not know ([`Message::Unknown`]). Anything else needs a new version
-//! byte, which older nodes count ([`DecodeError::BusVersion`]) and skip.
+//! A newer node may append elements to a header (older ones skip them; where they are missing, newer ones use a default; one
+//! that is left out at the end is nil when others follow it), append blocks, and send kinds that older ones do not know
+//! ([`Message::Unknown`]). Anything else needs a new version byte, which older nodes count ([`DecodeError::BusVersion`]) and
+//! skip.
 
 mod header;
 
