@@ -213,6 +213,11 @@ impl Engine {
         });
     }
 
+    /// Tasks that the server's end would wait for.
+    pub(crate) fn task_count(&self) -> usize {
+        self.tasks.load(Ordering::Acquire)
+    }
+
     /// Waits until no task is left.
     async fn tasks_done(&self) {
         loop {

@@ -88,6 +88,7 @@ pub(crate) struct Metrics {
     rooms: IntGaugeVec,
     acks_pending: IntGauge,
     namespaces: IntGauge,
+    tasks: IntGauge,
     queue_bytes: Gauge,
     ready: IntGaugeVec,
 }
@@ -208,6 +209,10 @@ impl Metrics {
             sockets: register.gauges("sockets", "Clients in a namespace.", &["nsp"])?,
             by_namespace: Mutex::default(),
             rooms: register.gauges("rooms", "Rooms with members on this node.", &["nsp"])?,
+            tasks: register.add(IntGauge::with_opts(opts(
+                "tasks",
+                "What runs by itself: connections, and handlers that wait for something.",
+            ))?)?,
             acks_pending: {
                 let opts = Opts::new("sockeye_acks_pending", ACKS_PENDING_HELP).const_label("scope", "local");
                 register.add(IntGauge::with_opts(opts)?)?
@@ -274,6 +279,7 @@ impl Metrics {
         }
         self.acks_pending.set(pending as i64);
         self.namespaces.set(namespaces as i64);
+        self.tasks.set(engine.task_count() as i64);
         self.queue_bytes
             .set(engine.registry.all().iter().map(|conn| conn.outbox.depth().0).sum::<usize>() as f64);
         let connected = engine.cluster().bus_connected();

@@ -111,6 +111,7 @@ impl Acks {
                 }
             }
             let Some(pending) = shard.remove(&id) else { return false };
+            Self::shrink(&mut shard);
             self.pending.fetch_sub(1, Ordering::Relaxed);
             pending.sink
         };
@@ -120,7 +121,13 @@ impl Acks {
 
     /// The asker waits no longer. Returns who had not answered.
     pub(crate) fn forget(&self, id: u64) -> Vec<SocketId> {
-        let Some(pending) = self.shard(id).lock().remove(&id) else { return Vec::new() };
+        let pending = {
+            let mut shard = self.shard(id).lock();
+            let pending = shard.remove(&id);
+            Self::shrink(&mut shard);
+            pending
+        };
+        let Some(pending) = pending else { return Vec::new() };
         self.pending.fetch_sub(1, Ordering::Relaxed);
         pending.waiting.into_sockets()
     }
@@ -145,10 +152,18 @@ impl Acks {
                 over
             });
             lost.extend(gone.map(|(id, pending)| (id, pending.waiting.into_sockets())));
+            Self::shrink(&mut shard);
         }
         self.pending.fetch_sub(lost.len(), Ordering::Relaxed);
         self.soonest.fetch_min(soonest, Ordering::AcqRel);
         lost
+    }
+
+    /// Gives back memory that a burst of questions has left.
+    fn shrink(shard: &mut HashMap<u64, Pending>) {
+        if shard.is_empty() && shard.capacity() > 256 {
+            *shard = HashMap::new();
+        }
     }
 
     /// Broadcasts and calls that are waiting.

@@ -3,6 +3,7 @@
 //! Sharded by socket, not by room: joining, leaving and disconnecting take exactly one lock, a huge room is never held by
 //! one lock for its whole fan-out, and a reconnect storm into one hot room is spread over all shards.
 
+mod joined;
 mod members;
 mod page;
 
@@ -11,7 +12,7 @@ use std::{
     cell::RefCell,
     collections::{HashMap, HashSet},
     hash::{BuildHasher, Hash, Hasher, RandomState},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use parking_lot::RwLock;
@@ -19,8 +20,17 @@ use sockeye_proto::{bus::Target, id::SocketId, name::RoomName};
 
 use super::socket::SocketInner;
 use crate::limits::{Guard, Limit};
+use joined::Joined;
 use members::Members;
 pub(crate) use page::Page;
+
+/// Tables of so many entries are not worth giving back.
+const SPARE: usize = 256;
+
+/// One for each core or more, so that a broadcast and those who join rarely meet.
+fn shard_count() -> usize {
+    std::thread::available_parallelism().map_or(4, usize::from).next_power_of_two().clamp(4, 32)
+}
 
 /// The id of a socket by its key, so that a client is found by what it takes for its id.
 #[derive(Debug)]
@@ -54,7 +64,7 @@ fn is_own(id: &SocketId, room: &str) -> bool {
 #[derive(Debug)]
 struct Slot {
     socket: Arc<SocketInner>,
-    rooms: Vec<RoomName>,
+    rooms: Joined,
     /// Every socket begins in the room of its id and may leave it like any other. This membership is kept here and not in
     /// `rooms`, because there is one for each socket.
     own: bool,
@@ -74,7 +84,8 @@ struct Shard {
 /// The room index. Its locks come before an outbox's and after no other; nothing waits and no handler runs under them.
 #[derive(Debug)]
 pub(crate) struct Rooms {
-    shards: Box<[RwLock<Shard>]>,
+    /// Made for the first socket: a node may have ten thousand namespaces that nobody is in.
+    shards: OnceLock<Box<[RwLock<Shard>]>>,
     hasher: RandomState,
 }
 
@@ -85,15 +96,17 @@ thread_local! {
 
 impl Rooms {
     pub(crate) fn new() -> Self {
-        let cores = std::thread::available_parallelism().map_or(4, usize::from);
-        Self {
-            shards: (0..cores.next_power_of_two().clamp(4, 32)).map(|_| RwLock::default()).collect(),
-            hasher: RandomState::new(),
-        }
+        Self { shards: OnceLock::new(), hasher: RandomState::new() }
     }
 
     fn shard(&self, id: &SocketId) -> &RwLock<Shard> {
-        &self.shards[self.hasher.hash_one(id.key()) as usize & (self.shards.len() - 1)]
+        let shards = self.shards.get_or_init(|| (0..shard_count()).map(|_| RwLock::default()).collect());
+        &shards[self.hasher.hash_one(id.key()) as usize & (shards.len() - 1)]
+    }
+
+    /// All shards; none as long as there was no socket.
+    fn shards(&self) -> &[RwLock<Shard>] {
+        self.shards.get().map_or(&[], |shards| shards)
     }
 
     /// Adds a socket whose connect handler has not decided, in the room of its id only.
@@ -103,7 +116,7 @@ impl Rooms {
         if let Some(at) = shard.by_id.remove(socket.id.key()) {
             shard.vacate(at);
         }
-        let slot = Slot { socket: socket.clone(), rooms: Vec::new(), own: true };
+        let slot = Slot { socket: socket.clone(), rooms: Joined::default(), own: true };
         let at = match shard.free.pop() {
             Some(at) => {
                 shard.slots[at as usize] = Some(slot);
@@ -144,7 +157,9 @@ impl Rooms {
         }
         shard.by_id.remove(id.key());
         let Some(slot) = shard.vacate(at) else { return Vec::new() };
-        let mut rooms = slot.rooms;
+        shard.shrink();
+        drop(shard);
+        let mut rooms = slot.rooms.into_list();
         if slot.own {
             rooms.push(RoomName::from(id.as_str()));
         }
@@ -211,7 +226,7 @@ impl Rooms {
     pub(crate) fn of(&self, id: &SocketId) -> Option<Vec<RoomName>> {
         let shard = self.shard(id).read();
         let slot = shard.slots[*shard.by_id.get(id.key())? as usize].as_ref()?;
-        let mut rooms = slot.rooms.clone();
+        let mut rooms = slot.rooms.to_vec();
         if slot.own {
             rooms.push(RoomName::from(id.as_str()));
         }
@@ -244,7 +259,7 @@ impl Rooms {
     /// nothing else.
     pub(crate) fn select(&self, target: &Target, mut visit: impl FnMut(&Arc<SocketInner>)) {
         // The commonest target, one socket by its id, needs only that socket's shard, unless others joined its room.
-        for shard in &self.shards {
+        for shard in self.shards() {
             let shard = shard.read();
             match (target.rooms.as_slice(), target.except.is_empty()) {
                 ([], true) => shard.slots.iter().flatten().for_each(|slot| visit(&slot.socket)),
@@ -268,7 +283,7 @@ impl Rooms {
     /// How many connected sockets the target means.
     pub(crate) fn count(&self, target: &Target) -> usize {
         let each =
-            |count: &dyn Fn(&Shard) -> usize| self.shards.iter().map(|shard| count(&shard.read())).sum();
+            |count: &dyn Fn(&Shard) -> usize| self.shards().iter().map(|shard| count(&shard.read())).sum();
         match (target.rooms.as_slice(), target.except.is_empty()) {
             ([], true) => each(&|shard| shard.by_id.len() - shard.connecting.len()),
             ([room], true) => each(&|shard| shard.count(room)),
@@ -282,7 +297,7 @@ impl Rooms {
 
     /// Whether nobody on this node is in the namespace.
     pub(crate) fn is_empty(&self) -> bool {
-        self.shards.iter().all(|shard| shard.read().by_id.is_empty())
+        self.shards().iter().all(|shard| shard.read().by_id.is_empty())
     }
 }
 
@@ -292,10 +307,24 @@ impl Shard {
         let slot = self.slots[at as usize].take()?;
         self.free.push(at);
         self.connecting.remove(&at);
-        for room in &slot.rooms {
+        for room in slot.rooms.iter() {
             self.leave_room(room, at);
         }
         Some(slot)
+    }
+
+    /// Gives back memory that a crowd has left. Rare enough to cost nothing for each that goes.
+    fn shrink(&mut self) {
+        if self.by_id.is_empty() && self.slots.capacity() > SPARE {
+            *self = Self::default();
+            return;
+        }
+        if self.by_id.capacity() > SPARE && self.by_id.len() < self.by_id.capacity() / 8 {
+            self.by_id.shrink_to(self.by_id.len() * 2);
+        }
+        if self.rooms.capacity() > SPARE && self.rooms.len() < self.rooms.capacity() / 8 {
+            self.rooms.shrink_to(self.rooms.len() * 2);
+        }
     }
 
     fn own_room(&self, room: &RoomName) -> Option<(u32, &Slot)> {
@@ -314,7 +343,7 @@ impl Shard {
             slot.own = true;
             return Some(0);
         }
-        if slot.rooms.contains(room) {
+        if slot.rooms.has(room) {
             return Some(0);
         }
         let before = slot.rooms.len();
@@ -326,7 +355,7 @@ impl Shard {
             Some((name, _)) => name.clone(),
             None => room.clone(),
         };
-        slot.rooms.push(name.clone());
+        slot.rooms.insert(name.clone());
         self.rooms.entry(name).or_default().insert(at);
         Some(before)
     }
@@ -337,9 +366,10 @@ impl Shard {
             slot.own = false;
             return;
         }
-        let Some(position) = slot.rooms.iter().position(|name| name == room) else { return };
-        slot.rooms.swap_remove(position);
-        self.leave_room(room, at);
+        if slot.rooms.remove(room) {
+            self.leave_room(room, at);
+            self.shrink();
+        }
     }
 
     fn leave_room(&mut self, room: &RoomName, at: u32) {

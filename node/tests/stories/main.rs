@@ -24,6 +24,7 @@ mod eio3;
 mod embed;
 mod engineio;
 mod events;
+mod growth;
 mod handshake;
 mod heartbeat;
 mod hostile;

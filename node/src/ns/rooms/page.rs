@@ -52,7 +52,7 @@ impl Rooms {
     ) -> (Option<u64>, usize) {
         let mut looked = 0;
         let (mut at, mut slot) = ((from >> 32) as usize, from as u32);
-        while let Some(shard) = self.shards.get(at) {
+        while let Some(shard) = self.shards().get(at) {
             if limit == 0 || looked >= most {
                 return (Some(place(at, slot)), looked);
             }
@@ -78,7 +78,7 @@ impl Rooms {
     pub(crate) fn names(&self, after: Option<&RoomName>, limit: usize) -> RoomsPage {
         // One more than asked for tells whether others follow.
         let mut first = BTreeMap::<RoomName, u64>::new();
-        for shard in &self.shards {
+        for shard in self.shards() {
             let shard = shard.read();
             for name in shard.rooms.keys() {
                 if after.is_some_and(|after| name <= after) {
@@ -116,7 +116,7 @@ impl Rooms {
     /// Number of named rooms with a member.
     pub(crate) fn room_count(&self) -> usize {
         let mut hashes: Vec<u64> = Vec::new();
-        for shard in &self.shards {
+        for shard in self.shards() {
             hashes.extend(shard.read().rooms.keys().map(|name| self.hasher.hash_one(name)));
         }
         // One room may have members in several shards.
