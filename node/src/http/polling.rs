@@ -43,9 +43,7 @@ pub(crate) async fn get(conn: Arc<Conn>, wanted: Option<Encoding>) -> Response<B
     if conn.transport() != TransportKind::Polling {
         return refuse(RequestError::BadRequest);
     }
-    // The timer has its own grain; a client that comes a moment too late is told so all the same.
-    conn.meet_deadline();
-    if conn.closed() == Some(DisconnectReason::PingTimeout) {
+    if is_late(&conn) {
         return refuse(RequestError::UnknownSid);
     }
     match conn.with_session(|session| session.poll_started()) {
@@ -69,6 +67,13 @@ pub(crate) async fn get(conn: Arc<Conn>, wanted: Option<Encoding>) -> Response<B
     let found = poll_fn(|cx| take(&conn, cx)).await;
     ends.answered = true;
     answer(&conn, found, wanted).await
+}
+
+/// Whether the heartbeat ended with this request, or before it. The timer has its own grain; a client that comes a moment too
+/// late is told so all the same.
+fn is_late(conn: &Arc<Conn>) -> bool {
+    conn.meet_deadline();
+    conn.closed() == Some(DisconnectReason::PingTimeout)
 }
 
 fn take(conn: &Conn, cx: &mut Context<'_>) -> Poll<(PollBody, Vec<u8>)> {
@@ -131,6 +136,10 @@ where
     let engine = &conn.engine;
     if conn.transport() != TransportKind::Polling {
         return refuse(RequestError::BadRequest);
+    }
+    // In version 3 the heartbeat begins with the client, in a POST.
+    if conn.protocol == Protocol::V3 && is_late(&conn) {
+        return refuse(RequestError::UnknownSid);
     }
     let octets = request
         .headers()

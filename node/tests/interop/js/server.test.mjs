@@ -88,7 +88,8 @@ describe("starting and ending", () => {
   });
 
   test("a bad flag and a bad bus URL end it with a message, before it listens", () => {
-    for (const flags of [["--no-such-flag"], ["--bus", "carrier-pigeon://x"], ["--listen", "nonsense"]]) {
+    const notThere = [["--bridge", "js"], ["--recovery-ms", "1000"], ["--parser", "xml"]];
+    for (const flags of [["--no-such-flag"], ["--bus", "carrier-pigeon://x"], ["--listen", "nonsense"], ...notThere]) {
       const { status: code, stdout, stderr } = spawnSync(acceptance(), flags, { encoding: "utf8", timeout: 20_000 });
       assert.ok(code !== 0 && code !== null, `${flags}: ${code}`);
       assert.equal(stdout, "");
@@ -169,6 +170,66 @@ describe("flags", () => {
     await until("the idle polling session is closed", async () => (await polling.get()).status === 400);
     assert.deepEqual(await joined.call("message-with-ack", 1), [1]);
     joined.close();
+    await app.stop();
+  });
+
+  test("--cookie names a session cookie, at the handshake alone; without it there is none", async () => {
+    const query = "/socket.io/?EIO=4&transport=polling";
+    const app = await start("--cookie", "affinity", "--recovery-ms", "0", "--js-key", "other");
+    const opened = await fetch(app.url + query);
+    const { sid } = JSON.parse((await opened.text()).slice(1));
+    assert.equal(opened.headers.get("set-cookie"), `affinity=${sid}; Path=/; HttpOnly; SameSite=Lax`);
+    assert.equal((await fetch(`${app.url}${query}&sid=${sid}`, { method: "POST", body: "40" })).headers.get("set-cookie"), null);
+    await app.stop();
+    assert.equal((await fetch(cluster.nodes[0] + query)).headers.get("set-cookie"), null);
+  });
+
+  test("--no-upgrades: nothing is offered, and long-polling stays long-polling", async () => {
+    const app = await start("--no-upgrades");
+    const raw = await RawPolling.open(app.url);
+    assert.deepEqual(raw.handshake.upgrades, []);
+    await assert.rejects(RawWebSocket.probe(app.url, raw.handshake.sid), /400/);
+    const client = await open(app.url, { mode: "polling", transports: ["polling", "websocket"] });
+    assert.equal(await client.ask("transport"), "polling");
+    client.close();
+    await app.stop();
+  });
+
+  test("--compression-threshold: answers to a GET from that size on are compressed, for clients that accept it", { timeout: 60_000 }, async () => {
+    const app = await start("--compression-threshold", "500");
+    const raw = await RawPolling.open(app.url);
+    const encoding = async (size, accepted) => {
+      await raw.post(`42["message","${"x".repeat(size)}"]`);
+      for (;;) {
+        const answer = await raw.get({ headers: { "accept-encoding": accepted } });
+        if ((await answer.text()).includes(`message-back","${"x".repeat(size)}"`)) return answer.headers.get("content-encoding");
+      }
+    };
+    assert.equal(await encoding(600, "gzip"), "gzip");
+    assert.equal(await encoding(600, "deflate"), "deflate");
+    assert.equal(await encoding(600, "identity"), null);
+    assert.equal(await encoding(100, "gzip"), null);
+    await app.stop();
+  });
+
+  test("--eio3: older clients are refused without it", async () => {
+    for (const [flags, expected] of [[[], 400], [["--eio3"], 200]]) {
+      const app = await start(...flags);
+      for (const path of ["/socket.io/", "/engine.io/"]) assert.equal(await status(app.url, `${path}?EIO=3&transport=polling`), expected);
+      await app.stop();
+    }
+  });
+
+  test("/engine.io/ has the same settings: heartbeat, payload, origins", async () => {
+    const app = await start("--ping-interval-ms", "300", "--ping-timeout-ms", "900", "--max-payload", "5000", "--cors", "http://elsewhere.example");
+    const query = `${app.url}/engine.io/?EIO=4&transport=polling`;
+    const opened = await fetch(query, { headers: { origin: "http://elsewhere.example" } });
+    assert.equal(opened.headers.get("access-control-allow-origin"), "http://elsewhere.example");
+    assert.equal(opened.headers.get("access-control-allow-credentials"), "true");
+    const { sid, ...settings } = JSON.parse((await opened.text()).slice(1));
+    assert.deepEqual(settings, { upgrades: ["websocket"], pingInterval: 300, pingTimeout: 900, maxPayload: 5000 });
+    assert.equal((await fetch(query, { headers: { origin: "http://foreign.example" } })).status, 400);
+    assert.equal((await fetch(`${query}&sid=${sid}`, { method: "POST", body: `4${"x".repeat(6000)}` })).status, 413);
     await app.stop();
   });
 
