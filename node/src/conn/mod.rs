@@ -2,6 +2,7 @@
 //!
 //! A connection outlives its first transport: long-polling may become WebSocket. It knows nothing about rooms.
 
+mod deadlines;
 pub(crate) mod flusher;
 mod form;
 pub(crate) mod handshake;
@@ -9,17 +10,14 @@ mod item;
 mod join;
 mod limits;
 pub(crate) mod outbox;
+mod receive;
 pub(crate) mod registry;
 pub(crate) mod task;
 pub(crate) mod wheel;
 
 use std::{
     fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    task::Waker,
+    sync::{Arc, atomic::AtomicU64},
     time::{Duration, Instant},
 };
 
@@ -30,11 +28,10 @@ use sockeye_proto::{
     Time,
     eio::{
         Opening, Protocol, TransportKind, jsonp,
-        packet::Packet as EioPacket,
         payload_v3::Dialect,
-        session::{CloseReason, Due, Lane, Session, Step},
+        session::{CloseReason, Session},
     },
-    error::{DecodeError, Layer},
+    error::DecodeError,
     id::Sid,
     name::NamespacePath,
     prepared::Packet,
@@ -50,6 +47,8 @@ use crate::{
     engine::Engine, engineio, http::Endpoint, limits::Guard, log, ns::socket::SocketInner,
     reason::DisconnectReason,
 };
+pub(crate) use receive::{Backlog, Received};
+
 use form::Form;
 use handshake::Handshake;
 use outbox::{Item, Outbox, PollBody, Pushed, Sink, SlowPolicy};
@@ -222,171 +221,6 @@ impl Conn {
     /// Runs a step of the session machine.
     pub(crate) fn with_session<R>(&self, f: impl FnOnce(&mut Session) -> R) -> R {
         f(&mut self.core.lock().session)
-    }
-
-    // === receiving ===
-
-    /// Handles one Engine.IO packet that came as text.
-    pub(crate) fn receive_text(self: &Arc<Self>, lane: Lane, text: &str) -> Received {
-        let packet = match self.protocol {
-            Protocol::V4 => EioPacket::decode_text(text),
-            Protocol::V3 => EioPacket::decode_text_v3(text),
-        };
-        packet.map_or_else(|error| self.fail(error), |packet| self.receive(lane, packet))
-    }
-
-    /// Handles one Engine.IO packet that came as a binary frame.
-    pub(crate) fn receive_binary(self: &Arc<Self>, lane: Lane, data: &[u8]) -> Received {
-        let packet = match self.protocol {
-            Protocol::V4 => Ok(EioPacket::Binary(data.into())),
-            Protocol::V3 => EioPacket::decode_binary_v3(data),
-        };
-        packet.map_or_else(|error| self.fail(error), |packet| self.receive(lane, packet))
-    }
-
-    /// Handles one Engine.IO packet that came on the given lane.
-    pub(crate) fn receive(self: &Arc<Self>, lane: Lane, packet: EioPacket<'_>) -> Received {
-        let engine = &self.engine;
-        let pong = matches!(packet, EioPacket::Pong(_));
-        tracing::trace!(
-            target: log::ENGINE_IO,
-            connection = %log::Name(self),
-            kind = packet.kind(),
-            bytes = packet.content_len(),
-            "received a packet"
-        );
-        let mut core = self.core.lock();
-        if core.closed.is_some() {
-            return Received::Closed;
-        }
-        let step = core.session.receive(engine.clock.now(), lane, packet, &engine.config.session);
-        let inbound = match &step {
-            Step::Ignore => {
-                drop(core);
-                // The deadline of the pong gives way to that of the next ping, which may be closer.
-                if pong && engine.config.session.ping_interval < engine.config.session.ping_timeout {
-                    self.deadline_moved_closer();
-                }
-                return Received::Handled;
-            }
-            Step::Text(text) if self.raw.is_some() => {
-                let message = engineio::Message::Text(text.to_string());
-                drop(core);
-                return self.receive_raw(message);
-            }
-            Step::Binary(data) if self.raw.is_some() => {
-                let message = engineio::Message::Binary(Bytes::copy_from_slice(data));
-                drop(core);
-                return self.receive_raw(message);
-            }
-            Step::Text(text) => core.text(text, &engine.guard),
-            Step::Binary(data) => core.binary(data, &engine.guard),
-            Step::Pong(data) => {
-                drop(core);
-                self.settle(self.outbox.push_answer(data, engine.clock.now()));
-                return Received::Handled;
-            }
-            Step::ReplyProbe => return Received::Probe,
-            Step::Upgraded => return Received::Upgraded,
-            Step::DropProbe => return Received::DropProbe,
-            Step::ClosedByPeer => {
-                drop(core);
-                self.close(DisconnectReason::TransportClose);
-                return Received::Closed;
-            }
-            Step::Fail(reason) => {
-                let reason = *reason;
-                drop(core);
-                self.close(reason.into());
-                return Received::Closed;
-            }
-        };
-        let inbound = match inbound {
-            Ok(Some(inbound)) => inbound,
-            Ok(None) => return Received::Handled,
-            Err(error) => {
-                drop(core);
-                return self.fail(error);
-            }
-        };
-        match inbound {
-            Inbound::Event { namespace, id, name, args } => {
-                engine.metrics.packet_received(args.has_binary(), false);
-                let (socket, stranger) = core.member(&namespace);
-                drop(core);
-                match socket {
-                    Some(socket) if socket.on_event(&name, args, id) => Received::Full(socket),
-                    Some(_) => Received::Handled,
-                    None => self.outside_namespace(stranger),
-                }
-            }
-            Inbound::Ack { namespace, id, args } => {
-                engine.metrics.packet_received(args.has_binary(), true);
-                let (socket, stranger) = core.member(&namespace);
-                drop(core);
-                match socket {
-                    Some(socket) => {
-                        socket.on_ack(id, args);
-                        Received::Handled
-                    }
-                    None => self.outside_namespace(stranger),
-                }
-            }
-            Inbound::Connect { namespace, auth } => {
-                engine.metrics.packets_received.connect.inc();
-                self.join(core, &namespace, auth)
-            }
-            // Only servers send it.
-            Inbound::ConnectError { .. } => {
-                drop(core);
-                self.fail(DecodeError::BadPacketType)
-            }
-            Inbound::Disconnect { namespace } => {
-                engine.metrics.packets_received.disconnect.inc();
-                let socket = core.mux.leave(&namespace);
-                drop(core);
-                if let Some(socket) = socket {
-                    socket.closed(DisconnectReason::ClientNamespaceDisconnect);
-                }
-                Received::Handled
-            }
-        }
-    }
-
-    fn receive_raw(self: &Arc<Self>, message: engineio::Message) -> Received {
-        self.engine.metrics.message_received(matches!(message, engineio::Message::Binary(_)));
-        if engineio::submit(self, engineio::Job::Message(message)) {
-            return Received::Full(self.clone());
-        }
-        Received::Handled
-    }
-
-    /// Closes the connection because of what the client sent, as the JavaScript server does.
-    pub(crate) fn fail(self: &Arc<Self>, error: DecodeError) -> Received {
-        self.engine.metrics.decode_error(error);
-        tracing::debug!(
-            target: log::ENGINE_IO,
-            connection = %log::Name(self),
-            %error,
-            "the client sent what cannot be understood"
-        );
-        self.close(if error.layer() == Layer::SocketIo {
-            DisconnectReason::ForcedClose
-        } else {
-            DisconnectReason::ParseError
-        });
-        Received::Closed
-    }
-
-    /// A packet for a namespace that this client is not in. After a disconnect by the server such packets are still
-    /// under way and harmless; from a client that never joined anything they are an error.
-    fn outside_namespace(self: &Arc<Self>, stranger: bool) -> Received {
-        self.engine.metrics.outside_namespace.inc();
-        if stranger {
-            self.close(DisconnectReason::ForcedClose);
-            return Received::Closed;
-        }
-        Received::Handled
     }
 
     // === namespaces ===
@@ -562,108 +396,6 @@ impl Conn {
         }
         true
     }
-
-    // === time ===
-
-    /// Called by the timer wheel.
-    pub(crate) fn on_timer(self: &Arc<Self>, noted: u64, now: Time) {
-        if self.scheduled.load(Ordering::Acquire) == noted {
-            self.do_what_is_due(now);
-        }
-    }
-
-    /// Does at once what the timer, whose ticks are coarse, would do a moment later.
-    pub(crate) fn meet_deadline(self: &Arc<Self>) {
-        let now = self.engine.clock.now();
-        if self.next_deadline() <= now {
-            self.do_what_is_due(now);
-        }
-    }
-
-    fn do_what_is_due(self: &Arc<Self>, now: Time) {
-        let engine = &self.engine;
-        let (mut failed, mut ping) = (None, false);
-        {
-            let mut core = self.core.lock();
-            if core.closed.is_some() {
-                drop(core);
-                return self.end_goodbye(now);
-            }
-            loop {
-                match core.session.handle_timeout(now, &engine.config.session) {
-                    Due::Nothing => break,
-                    Due::SendPing => ping = true,
-                    Due::DropProbe => {}
-                    Due::Fail(reason) => {
-                        failed = Some(DisconnectReason::from(reason));
-                        break;
-                    }
-                }
-            }
-            if core.mux.connect_deadline().is_some_and(|deadline| deadline <= now) {
-                failed = Some(DisconnectReason::ForcedClose);
-            }
-        }
-        let max_age = engine.config.outbox.max_age;
-        // A polling client that does not poll is silent, not slow: its heartbeat ends it.
-        if self.transport() == TransportKind::WebSocket
-            && self.outbox.stuck_since().is_some_and(|since| now.since(since) >= max_age)
-        {
-            failed = Some(DisconnectReason::Slow);
-        }
-        if let Some(reason) = failed {
-            self.close(reason);
-            return;
-        }
-        if ping {
-            self.settle(self.outbox.push_ping(now));
-        }
-        self.reschedule(now);
-    }
-
-    /// Notes the next deadline with the timer.
-    fn reschedule(&self, now: Time) {
-        self.schedule(self.next_deadline(), now);
-    }
-
-    fn schedule(&self, next: Time, now: Time) {
-        self.scheduled.store(self.engine.wheel.schedule(self.key(), next, now), Ordering::Release);
-    }
-
-    /// Forgets a closed session whose client did not come for its last packets.
-    fn end_goodbye(&self, now: Time) {
-        match self.outbox.stuck_since() {
-            Some(since) if now.since(since) < GOODBYE => self.schedule(since.plus(GOODBYE), now),
-            _ => self.forget(),
-        }
-    }
-
-    /// Nobody needs to find this closed connection any more.
-    pub(crate) fn forget(&self) {
-        self.engine.registry.remove(self.key());
-        self.engine.metrics.undelivered(self.outbox.release());
-    }
-
-    /// Has the timer look earlier, if a deadline has come closer than what was noted.
-    pub(crate) fn deadline_moved_closer(&self) {
-        let now = self.engine.clock.now();
-        let next = self.next_deadline();
-        if self.engine.wheel.slot(next, now) < self.scheduled.load(Ordering::Acquire) {
-            self.reschedule(now);
-        }
-    }
-
-    fn next_deadline(&self) -> Time {
-        let next = {
-            let core = self.core.lock();
-            let session = core.session.next_deadline();
-            core.mux.connect_deadline().map_or(session, |connect| connect.min(session))
-        };
-        match self.outbox.stuck_since() {
-            Some(since) => next.min(since.plus(self.engine.config.outbox.max_age)),
-            None => next,
-        }
-    }
 }
 
 /// What a socket that had to leave its namespace left.
@@ -675,26 +407,4 @@ pub(crate) enum Left {
     Connecting,
     /// It was not in.
     Nothing,
-}
-
-/// Handlers that a reader may have to wait for.
-pub(crate) trait Backlog: Send + Sync {
-    /// Whether the reader may go on; if not, the waker is woken when it may.
-    fn has_room(&self, waker: &Waker) -> bool;
-}
-
-/// What a received packet asks the reader to do.
-pub(crate) enum Received {
-    /// Go on.
-    Handled,
-    /// Go on once the handlers have caught up.
-    Full(Arc<dyn Backlog>),
-    /// Answer the probe on the lane that it came from.
-    Probe,
-    /// That lane is the connection's transport from now on.
-    Upgraded,
-    /// Close only that lane.
-    DropProbe,
-    /// The connection is over.
-    Closed,
 }
