@@ -87,6 +87,8 @@ pub(crate) struct Metrics {
     by_namespace: Mutex<HashMap<NamespacePath, IntGauge>>,
     rooms: IntGaugeVec,
     acks_pending: IntGauge,
+    /// GETs of long-polling that wait for packets.
+    pub(crate) polls_waiting: IntGauge,
     namespaces: IntGauge,
     tasks: IntGauge,
     queue_bytes: Gauge,
@@ -217,6 +219,10 @@ impl Metrics {
                 let opts = Opts::new("sockeye_acks_pending", ACKS_PENDING_HELP).const_label("scope", "local");
                 register.add(IntGauge::with_opts(opts)?)?
             },
+            polls_waiting: register.add(IntGauge::with_opts(opts(
+                "polls_waiting",
+                "Long-polling GETs that wait for packets.",
+            ))?)?,
             namespaces: register.add(IntGauge::with_opts(opts(
                 "namespaces",
                 "Namespaces that exist on this node; dynamic ones while somebody is in them.",

@@ -59,6 +59,7 @@ pub(crate) async fn get(conn: Arc<Conn>, wanted: Option<Encoding>) -> Response<B
         }
         Err(Overlap::NotPolling) => return refuse(RequestError::BadRequest),
     }
+    conn.engine.metrics.polls_waiting.inc();
     let mut ends = PollEnds { conn: &conn, answered: false };
     conn.outbox.begin_poll();
     if conn.with_session(|session| session.polls_get_noop()) {
@@ -118,6 +119,7 @@ struct PollEnds<'a> {
 
 impl Drop for PollEnds<'_> {
     fn drop(&mut self) {
+        self.conn.engine.metrics.polls_waiting.dec();
         self.conn.with_session(|session| session.poll_ended());
         // The client hung up on a GET that waited, which is how long-polling loses its transport. Not so where the whole
         // server is torn down.

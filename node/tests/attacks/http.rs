@@ -359,6 +359,63 @@ async fn item_09_handshakes_without_a_namespace() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn item_10_scripts_in_the_name_of_a_callback() {
+    let mut scene = Scene::start(&["--eio3"]).await;
+    let open = "/socket.io/?EIO=3&transport=polling&j=";
+    for evil in [
+        "0](alert(1));//".to_owned(),
+        "%3Cscript%3E".to_owned(),
+        "0%22);alert(1);(%22".to_owned(),
+        "-1".to_owned(),
+        "0%0d%0aX-Injected:%201".to_owned(),
+        "9".repeat(10_000),
+    ] {
+        let answer = request(&scene, "GET", &format!("{open}{evil}"), &[]).await;
+        assert_eq!(
+            (answer.status, answer.header("content-type")),
+            (400, Some("application/json")),
+            "{evil:.40}"
+        );
+        assert_eq!(
+            (answer.header("x-injected"), answer.text()),
+            (None, r#"{"code":3,"message":"Bad request"}"#)
+        );
+    }
+    // What a client sends comes back as text inside a string, whatever it looks like as a script or a page.
+    for n in 0..100 {
+        let answer = request(&scene, "GET", &format!("{open}{n}"), &[]).await;
+        assert!(answer.header("content-type").is_some_and(|kind| kind.contains("javascript")), "{answer:?}");
+        let text = answer.text();
+        let inner = text.strip_prefix(&format!("___eio[{n}](")).and_then(|text| text.strip_suffix(");"));
+        let payload: String = serde_json::from_str(inner.expect(text)).unwrap();
+        let opened: serde_json::Value = serde_json::from_str(&payload[payload.find('{').unwrap()..]).unwrap();
+        let sid = opened["sid"].as_str().unwrap();
+        let target = format!("/socket.io/?EIO=3&transport=polling&j={n}&sid={sid}");
+        let event = r#"421["message-with-ack","</script><script>alert(1)</script>\u2028\"]);//"]"#;
+        let payload = format!("{}:{event}", event.encode_utf16().count());
+        let form = format!(
+            "d={}",
+            percent_encoding::utf8_percent_encode(&payload, percent_encoding::NON_ALPHANUMERIC)
+        );
+        assert_eq!(Http::connect(scene.addr).await.post(&target, &form).await.status, 200);
+        let mut heard = String::new();
+        while !heard.contains("431[") {
+            let answer = request(&scene, "GET", &target, &[]).await;
+            let text = answer.text();
+            let inner = text.strip_prefix(&format!("___eio[{n}](")).and_then(|text| text.strip_suffix(");"));
+            assert!(!text.contains('\u{2028}'), "no script reads past it: {text}");
+            heard.push_str(&serde_json::from_str::<String>(inner.expect(text)).unwrap());
+        }
+        assert!(heard.contains("</script><script>alert(1)</script>"), "{heard}");
+        Http::connect(scene.addr).await.post(&target, "d=1%3A1").await;
+    }
+    let refused = r#"sockeye_handshakes_total{result="bad_request",transport="polling"}"#;
+    assert_eq!(scene.metric(refused).await, 6.0);
+    scene.served().await;
+    scene.end(16).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn item_11_pages_of_other_origins() {
     let scene =
         Scene::start(&["--cors", "https://example.com", "--cors", "https://app.example.com:8443"]).await;

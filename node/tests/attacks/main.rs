@@ -7,6 +7,7 @@
 //! * `http`: requests, handshakes, sessions (1 to 14)
 //! * `websocket`: frames and upgrades (15 to 22; 17 is about compression, which is not offered)
 //! * `parsing`: Engine.IO and Socket.IO packets (23 to 31)
+//! * `msgpack`: the same in another format (32)
 //! * `application`: events, acks and rooms without end (33 to 35)
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
@@ -17,6 +18,7 @@ mod support;
 
 mod application;
 mod http;
+mod msgpack;
 mod parsing;
 mod scene;
 mod websocket;

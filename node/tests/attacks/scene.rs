@@ -46,14 +46,14 @@ impl Process {
     }
 
     /// What comes from now on counts.
-    fn measure(&mut self) {
+    pub(crate) fn measure(&mut self) {
         // Makes the peak begin again at what is resident now.
         fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5").unwrap();
         self.before = self.status("VmRSS");
     }
 
     /// How much more memory than before was needed at any moment, in MiB.
-    fn peak(&self) -> u64 {
+    pub(crate) fn peak(&self) -> u64 {
         self.status("VmHWM").saturating_sub(self.before) / 1024
     }
 

@@ -138,9 +138,11 @@ async fn a_client_that_hangs_up_on_its_get_has_lost_its_transport() {
     let (node, mut lines) = start().await;
     let mut client = Polling::connect(node.addr).await;
     client.begin_get().await;
+    node.metric_is("sockeye_polls_waiting", 1.0).await;
     client.gets = Http::connect(node.addr).await;
     lines.expect("transport error").await;
     client.is_gone().await;
+    assert_eq!(node.metric("sockeye_polls_waiting"), 0.0);
     node.stop().await;
 }
 
