@@ -30,7 +30,7 @@ use crate::{
     http::{Endpoint, addresses::Addresses, options::HttpOptions},
     limits::{Guard, LimitsMode},
     metrics::Metrics,
-    ns::{Namespace, namespaces::Namespaces, rate::EventRate, socket::Owes},
+    ns::{Namespace, greeted::Greeted, namespaces::Namespaces, rate::EventRate, socket::Owes},
     reason::DisconnectReason,
     state::StateMap,
 };
@@ -83,6 +83,8 @@ pub(crate) struct Engine {
     pub(crate) state: StateMap,
     flushers: Box<[Arc<Flusher>]>,
     pub(crate) namespaces: Namespaces,
+    /// Sockets whose clients were just told that they are in.
+    pub(crate) greeted: Greeted,
     cluster: OnceLock<Arc<Cluster>>,
     tasks: AtomicUsize,
     tasks_done: Notify,
@@ -129,6 +131,7 @@ impl Engine {
             state,
             flushers: (0..workers).map(|_| Arc::default()).collect(),
             namespaces,
+            greeted: Greeted::default(),
             cluster: OnceLock::new(),
             tasks: AtomicUsize::new(0),
             tasks_done: Notify::new(),

@@ -84,6 +84,11 @@ impl Inbox {
         self.queue.push_front(Job::Connected);
     }
 
+    /// Whether packets are kept.
+    pub(crate) fn holds(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| !rare.held.is_empty())
+    }
+
     /// What was held, in order.
     pub(crate) fn take_held(&mut self) -> Vec<Item> {
         self.rare.as_mut().map(|rare| std::mem::take(&mut rare.held)).unwrap_or_default()
@@ -140,7 +145,7 @@ impl SocketInner {
             let busy = inbox.running
                 || !inbox.queue.is_empty()
                 || usize::from(inbox.in_flight) >= self.concurrency()
-                || self.phase.load(Ordering::Acquire) == Phase::Connecting as u8;
+                || matches!(self.phase(), Phase::Connecting | Phase::Greeted);
             if busy {
                 inbox.queue.push_back(job);
                 return inbox.queue.len() >= config.mailbox;

@@ -12,6 +12,7 @@ mod data;
 pub(crate) mod describe;
 pub(crate) mod extract;
 pub(crate) mod fetch;
+pub(crate) mod greeted;
 pub(crate) mod handler;
 pub(crate) mod hooks;
 pub(crate) mod inbox;

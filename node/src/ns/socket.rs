@@ -50,6 +50,8 @@ pub(crate) enum Phase {
     Connecting = 0,
     Connected = 1,
     Closed = 2,
+    /// The client was told that it is in; what it was sent before that follows in a moment.
+    Greeted = 3,
 }
 
 /// What became of an ack that a client shall give.
@@ -119,6 +121,7 @@ impl SocketInner {
         match self.phase.load(Ordering::Acquire) {
             0 => Phase::Connecting,
             1 => Phase::Connected,
+            3 => Phase::Greeted,
             _ => Phase::Closed,
         }
     }
@@ -136,7 +139,7 @@ impl SocketInner {
         match self.phase() {
             // A volatile packet is for those who listen now.
             Phase::Connecting if volatile => Pushed::Dropped,
-            Phase::Connecting => {
+            Phase::Connecting | Phase::Greeted => {
                 if inbox.hold(item) {
                     Pushed::Queued
                 } else {
@@ -149,13 +152,16 @@ impl SocketInner {
     }
 
     /// The client hears that it is connected, and then everything that was sent to it since.
+    ///
+    /// On a WebSocket that follows a moment later: clients that begin to listen when they know that they are in lose what
+    /// reaches them together with that. JavaScript's server has this pause by its nature.
     pub(crate) fn connected(self: &Arc<Self>) {
         let now = self.conn.engine.clock.now();
-        let (mut dirty, mut overflow) = (false, false);
+        let (pushed, later);
         // Before the client can know that it is in: whoever it tells will find it.
         self.ns.rooms.confirm(self);
         {
-            let mut inbox = self.inbox.lock();
+            let inbox = self.inbox.lock();
             if self.phase() != Phase::Connecting {
                 return;
             }
@@ -163,9 +169,30 @@ impl SocketInner {
                 Protocol::V4 => Packet::connect(self.ns.path.clone(), &self.id),
                 Protocol::V3 => Packet::connect_v3(self.ns.path.clone()),
             };
-            let connect = self.conn.item(&connect);
-            for item in std::iter::once(connect).chain(inbox.take_held()) {
-                // What a push asks for is done below: closing the connection takes this lock again.
+            // What a push asks for is done below: closing the connection takes this lock again.
+            pushed = self.conn.push(self.conn.item(&connect), false, now);
+            later = inbox.holds() && self.conn.transport() == TransportKind::WebSocket;
+            self.phase.store(Phase::Greeted as u8, Ordering::Release);
+        }
+        self.conn.engine.metrics.socket_connected(&self.ns.label);
+        self.conn.settle(pushed);
+        if later {
+            self.conn.engine.greeted.add(&self.conn.engine, self.clone());
+        } else {
+            self.welcome();
+        }
+    }
+
+    /// Sends what was held back, and lets the client's events in.
+    pub(crate) fn welcome(self: &Arc<Self>) {
+        let now = self.conn.engine.clock.now();
+        let (mut dirty, mut overflow) = (false, false);
+        {
+            let mut inbox = self.inbox.lock();
+            if self.phase() != Phase::Greeted {
+                return;
+            }
+            for item in inbox.take_held() {
                 match self.conn.push(item, false, now) {
                     Pushed::Dirty => dirty = true,
                     Pushed::Overflow => overflow = true,
@@ -177,7 +204,6 @@ impl SocketInner {
             }
             self.phase.store(Phase::Connected as u8, Ordering::Release);
         }
-        self.conn.engine.metrics.socket_connected(&self.ns.label);
         if dirty {
             self.conn.settle(Pushed::Dirty);
         }
@@ -279,9 +305,27 @@ impl SocketInner {
             return None;
         }
         self.phase.store(Phase::Closed as u8, Ordering::Release);
-        drop(inbox.take_held());
+        let held = inbox.take_held();
+        let (mut dirty, mut lost) = (false, 0);
+        if before == Phase::Greeted {
+            // The client is in and has a right to them, if it can still be reached: before the word that it is out.
+            let now = self.conn.engine.clock.now();
+            for item in held {
+                match self.conn.push(item, false, now) {
+                    Pushed::Dirty => dirty = true,
+                    Pushed::Closed | Pushed::Overflow => lost += 1,
+                    _ => {}
+                }
+            }
+        }
         inbox.wake_readers();
-        Some((before, std::mem::take(&mut inbox.owed)))
+        let owed = std::mem::take(&mut inbox.owed);
+        drop(inbox);
+        if dirty {
+            self.conn.settle(Pushed::Dirty);
+        }
+        self.conn.engine.metrics.undelivered(lost);
+        Some((before, owed))
     }
 
     /// The connect handler refused: the socket never was. False if it had ended before.
@@ -306,7 +350,7 @@ impl SocketInner {
         for id in owed {
             self.ns.acks.resolve(id, &self.id, None);
         }
-        if before == Phase::Connected {
+        if matches!(before, Phase::Connected | Phase::Greeted) {
             self.conn.engine.metrics.socket_disconnected(&self.ns.label, reason);
             tracing::debug!(
                 target: log::SOCKET_IO,
@@ -321,7 +365,7 @@ impl SocketInner {
         } else {
             self.session.end();
         }
-        if before == Phase::Connecting {
+        if before != Phase::Connected {
             self.run_waiting();
         }
         before
@@ -347,7 +391,7 @@ impl SocketInner {
             Left::Connecting | Left::Nothing => Phase::Closed,
         };
         match told {
-            Phase::Connected => self.conn.send(&Packet::disconnect(self.ns.path.clone())),
+            Phase::Connected | Phase::Greeted => self.conn.send(&Packet::disconnect(self.ns.path.clone())),
             Phase::Connecting => {
                 self.conn.send(&ConnectRefused::default().packet(&self.ns.path, self.conn.protocol))
             }
@@ -408,7 +452,7 @@ impl Socket {
 
     /// Whether the client is connected to the namespace. False inside the connect handler.
     pub fn is_connected(&self) -> bool {
-        self.0.phase() == Phase::Connected
+        matches!(self.0.phase(), Phase::Connected | Phase::Greeted)
     }
 
     /// How the client is connected at this moment: long-polling may become WebSocket.

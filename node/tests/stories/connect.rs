@@ -534,3 +534,68 @@ async fn nothing_that_is_sent_while_a_client_joins_is_left_behind() {
     talking.abort();
     node.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_connect_handler_sends_comes_before_everything_else() {
+    let (log, mut lines) = log();
+    let node = TestServer::start(|server| {
+        server
+            .state(log)
+            .namespace("/", |ns| {
+                ns.on_connect(async |socket: Socket| {
+                    socket.emit("one", 1);
+                    socket.emit("two", 2);
+                })
+                .on("echo", async |Data(n): Data<u32>| n)
+                .on_disconnect(async |State(log): State<Log>, reason: DisconnectReason| log.note(reason))
+            })
+            .namespace("/short", |ns| {
+                ns.on_connect(async |socket: Socket| {
+                    socket.emit("hello", ());
+                })
+                .on_connected(async |socket: Socket| socket.disconnect(false))
+            })
+    })
+    .await;
+    let io = node.server.io();
+    let mut client = Client::open(node.addr).await;
+    // Events that the client sends together with its CONNECT are answered behind what the handler sent.
+    client.send("40").await;
+    client.send(r#"421["echo",7]"#).await;
+    let joined = client.text().await;
+    assert!(joined.starts_with(r#"40{"sid":""#), "{joined}");
+    let id = joined[10..30].to_owned();
+    // Whoever is told that it is in can be reached, behind that, too.
+    io.to(id.as_str()).emit("three", 3);
+    client.expect(r#"42["one",1]"#).await;
+    client.expect(r#"42["two",2]"#).await;
+    let mut rest = [client.text().await, client.text().await];
+    rest.sort();
+    assert_eq!(rest, [r#"42["three",3]"#, "431[7]"]);
+    // One that is put out at once has heard everything before.
+    client.send("40/short,").await;
+    assert!(client.text().await.starts_with("40/short,"));
+    client.expect(r#"42/short,["hello"]"#).await;
+    client.expect("41/short,").await;
+    // A client that goes in that moment is gone, and was in.
+    for _ in 0..20 {
+        let mut hasty = Client::open(node.addr).await;
+        hasty.send("40").await;
+        hasty.text().await;
+        hasty.vanish();
+        lines.expect("transport close").await;
+    }
+    // One that is put out by others before the pause is over.
+    for _ in 0..20 {
+        let mut victim = Client::open(node.addr).await;
+        victim.send("40").await;
+        let id = victim.text().await[10..30].to_owned();
+        io.to(id.as_str()).disconnect(false);
+        victim.expect(r#"42["one",1]"#).await;
+        victim.expect(r#"42["two",2]"#).await;
+        victim.expect("41").await;
+        lines.expect("server namespace disconnect").await;
+    }
+    assert_eq!(node.metric(r#"sockeye_sockets{nsp="/"}"#), 1.0);
+    node.stop().await;
+}
